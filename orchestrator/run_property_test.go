@@ -1,0 +1,467 @@
+package orchestrator_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/replay"
+)
+
+// historiesShort is how many histories TestRunHistories runs by itself; the
+// environment variable DROVER_HISTORIES names another number (make test-long),
+// DROVER_HISTORY the seed of a single one to look at.
+const historiesShort = 2000
+
+// TestRunHistories runs random runbooks of random plans, with faults, kills and
+// people who meddle at any moment. Whatever happens: an image is never primary
+// twice unless somebody forced it; once all faults are over, and somebody has
+// resumed what was unfinished, it has a primary; nothing that was acknowledged
+// is lost but what the run had listed; and every run ends, or says what it
+// waits for.
+func TestRunHistories(t *testing.T) {
+	if seed, err := strconv.ParseUint(os.Getenv("DROVER_HISTORY"), 10, 64); err == nil {
+		synctest.Test(t, func(t *testing.T) {
+			t.Log(newRunHistory(t, seed).play())
+		})
+		return
+	}
+	count := uint64(historiesShort)
+	if n, err := strconv.ParseUint(os.Getenv("DROVER_HISTORIES"), 10, 64); err == nil {
+		count = n
+	}
+	// Worlds are made and thrown away: memory is cheaper than collecting it.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	var (
+		next  atomic.Uint64
+		began = time.Now()
+		tally sync.Map
+	)
+	t.Run("histories", func(t *testing.T) {
+		for worker := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
+				t.Parallel()
+				for seed := next.Add(1); seed <= count && !t.Failed(); seed = next.Add(1) {
+					synctest.Test(t, func(t *testing.T) {
+						h := newRunHistory(t, seed)
+						account := h.play()
+						n, _ := tally.LoadOrStore(h.ending, new(atomic.Int64))
+						n.(*atomic.Int64).Add(1)
+						if t.Failed() {
+							t.Logf("history %d (again: DROVER_HISTORY=%d):\n%s", seed, seed, account)
+						}
+					})
+				}
+			})
+		}
+	})
+	took := time.Since(began)
+	t.Logf("%d histories in %v, %.0f a second", min(next.Load(), count), took.Round(time.Millisecond), float64(count)/took.Seconds())
+	tally.Range(func(ending, n any) bool {
+		t.Logf("%8d %s", n.(*atomic.Int64).Load(), ending)
+		return true
+	})
+}
+
+// meddling is what somebody or something does at one of the process's calls.
+type meddling struct {
+	call int64
+	what string
+	site string
+	ref  replay.ImageRef
+	done bool
+}
+
+// runHistory is one history.
+type runHistory struct {
+	*bed
+	rng     *rand.Rand
+	shape   runShape
+	refs    []replay.ImageRef
+	over    bool // a failover
+	ink     *ink
+	watch   *watch
+	account strings.Builder
+	ending  string
+
+	mu      sync.Mutex
+	plan    []meddling
+	touched map[replay.ImageRef]bool // somebody changed its role by hand
+	removes []func()
+	prep    *orchestrator.Prepared
+}
+
+func newRunHistory(t *testing.T, seed uint64) *runHistory {
+	rng := rand.New(rand.NewPCG(seed, 77)) //nolint:gosec // to be repeated, not to be secret
+	h := &runHistory{rng: rng, touched: map[replay.ImageRef]bool{}, over: rng.IntN(3) == 0}
+	h.shape = runShapes()[rng.IntN(len(runShapes()))]
+	h.bed, h.refs = h.shape.build(t, seed, rng.IntN(8) == 0)
+	h.ink = h.bed.ink(h.refs...)
+	h.ink.write()
+	return h
+}
+
+func (h *runHistory) notef(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintf(&h.account, format+"\n", args...)
+}
+
+// meddles are what may happen in between.
+var meddles = []string{
+	"promote by hand", "promote by force", "demote by hand", "vanish", "return", "freeze", "thaw", "sever", "mend",
+	"kill daemon", "start daemon", "busy", "read-only", "lost answers", "hang", "take the lease", "write", "write", "halt",
+	"no caps", "fence hangs",
+}
+
+func (h *runHistory) meddling() meddling {
+	sites := h.world.Sites()
+	return meddling{
+		call: int64(h.rng.IntN(250)), what: meddles[h.rng.IntN(len(meddles))],
+		site: sites[h.rng.IntN(len(sites))], ref: h.refs[h.rng.IntN(len(h.refs))],
+	}
+}
+
+// play plays the history and answers with its account.
+func (h *runHistory) play() string {
+	for range h.rng.IntN(4) {
+		h.plan = append(h.plan, h.meddling())
+	}
+	p := h.immortal()
+	if h.rng.IntN(2) == 0 {
+		p.at, p.death = int64(h.rng.IntN(60)), deaths[h.rng.IntN(len(deaths))]
+	}
+	prepare := toB
+	if h.over {
+		prepare = overToB
+		switch h.rng.IntN(3) {
+		case 0:
+			h.world.Vanish("a")
+		case 1:
+			h.world.Freeze("a")
+		}
+	} else if h.rng.IntN(2) == 0 {
+		h.ink.write() // not replayed yet
+	}
+	h.notef("%s, failover %v, dies at %d (%s), %+v", h.shape.name, h.over, p.at, p.death, h.plan)
+	h.watch = h.bed.watch(h.refs...)
+	p.between = func(n int64, _ simCall) { h.meddle(n) }
+	prepared, r, err := p.start(h.t.Context(), prepare, orchestrator.RunOptions{Parallel: h.rng.IntN(3)})
+	h.prep = prepared
+	h.ended("started", p, r, err)
+	if h.rng.IntN(3) == 0 {
+		h.tooEarly()
+	}
+	h.heal()
+	when := int64(h.rng.IntN(40))
+	next := h.immortal()
+	next.between = func(n int64, _ simCall) {
+		if n == when {
+			p.deliver()
+		}
+	}
+	h.resume(next)
+	p.deliver()
+	time.Sleep(2 * time.Minute)
+	h.check()
+	if h.over && h.shape.twoWay && len(h.touched) == 0 && h.ending == string(orchestrator.RunDone) && h.rng.IntN(3) == 0 {
+		h.goBack()
+	}
+	return h.account.String()
+}
+
+// tooEarly has somebody resume the run while what was wrong still is, and the
+// process that had it in hand can perhaps not be shut out.
+func (h *runHistory) tooEarly() {
+	time.Sleep(orchestrator.LeaseTTL + 5*time.Second)
+	m := h.meddling()
+	m.what = []string{"no caps", "fence hangs"}[h.rng.IntN(2)]
+	was := h.ending
+	h.notef("too early: %s at %s: %v", m.what, m.site, h.does(m))
+	p := h.immortal()
+	r, err := p.resume(h.t.Context(), orchestrator.RunOptions{})
+	h.ended("too early", p, r, err)
+	if r == nil {
+		h.ending = was
+	}
+}
+
+// goBack plays a failback, which may be killed, after a failover.
+func (h *runHistory) goBack() {
+	h.ink.write() // where both sites are primary, the old one's write is given up
+	time.Sleep(time.Minute)
+	p := h.immortal()
+	p.at, p.death = int64(h.rng.IntN(120)), deaths[h.rng.IntN(len(deaths))]
+	_, r, err := p.start(h.t.Context(), goingBack, orchestrator.RunOptions{})
+	h.notef("the failback dies at %d (%s)", p.at, p.death)
+	h.ended("failback", p, r, err)
+	h.heal()
+	next := h.immortal()
+	h.resume(next)
+	p.deliver()
+	time.Sleep(2 * time.Minute)
+	story := h.runs()
+	back := story[len(story)-1].Run.Runbook == orchestrator.Failback && story[len(story)-1].Outcome() == orchestrator.RunDone
+	for _, ref := range h.refs {
+		at := h.world.Primaries(ref)
+		switch {
+		case len(at) == 0:
+			h.t.Errorf("after the failback %s has no primary", ref)
+		case back && fmt.Sprint(at) != "[a]":
+			h.t.Errorf("after the failback %s is primary at %v", ref, at)
+		case back:
+			if got, want := strings.TrimSpace(h.content("a", ref)), h.ink.last[ref]; got != want {
+				h.t.Errorf("after the failback %s holds %q, acknowledged was %q", ref, got, want)
+			}
+		}
+	}
+	h.ending += ", failback " + h.ending
+}
+
+// meddle does what is due at the call.
+func (h *runHistory) meddle(n int64) {
+	for i := range h.plan {
+		h.mu.Lock()
+		due := !h.plan[i].done && n >= h.plan[i].call
+		h.plan[i].done = h.plan[i].done || due
+		m := h.plan[i]
+		h.mu.Unlock()
+		if due {
+			h.notef("at call %d: %s %s %s: %v", n, m.what, m.site, m.ref, h.does(m))
+		}
+	}
+}
+
+func (h *runHistory) does(m meddling) error {
+	site := h.world.Site(m.site)
+	ctx, cancel := contextFor(time.Second)
+	defer cancel()
+	byHand := func(err error) error {
+		if err == nil || errors.Is(err, replay.ErrTimeout) { // its answer may be lost
+			h.mu.Lock()
+			h.touched[m.ref] = true
+			h.mu.Unlock()
+		}
+		return err
+	}
+	inject := func(f simFault) {
+		remove := h.world.Inject(f)
+		h.mu.Lock()
+		h.removes = append(h.removes, remove)
+		h.mu.Unlock()
+	}
+	op := []string{"Promote", "Demote", "AppendRecords", "Images", "CreateMirrorSnapshot", "AcquireLease", "LookAt", "ReadRecords", "Image", "Blocklist", "LeaseHolder"}[m.call%11]
+	count := int(m.call % 5)
+	other := "a"
+	if m.site == "a" {
+		other = "b"
+	}
+	switch m.what {
+	case "promote by hand":
+		return byHand(site.Promote(ctx, m.ref, false))
+	case "promote by force":
+		return byHand(site.Promote(ctx, m.ref, true))
+	case "demote by hand":
+		return byHand(site.Demote(ctx, m.ref))
+	case "vanish":
+		h.world.Vanish(m.site)
+	case "return":
+		h.world.Return(m.site)
+	case "freeze":
+		h.world.Freeze(m.site)
+	case "thaw":
+		h.world.Thaw(m.site)
+	case "sever":
+		h.world.Sever(m.site, other)
+	case "mend":
+		h.world.Mend(m.site, other)
+	case "kill daemon":
+		h.world.KillDaemon(m.site)
+	case "start daemon":
+		h.world.StartDaemon(m.site)
+	case "busy":
+		inject(simFault{Site: m.site, Op: op, Count: count, Errno: ebusy})
+	case "read-only":
+		inject(simFault{Site: m.site, Op: op, Count: count, Errno: erofs})
+	case "lost answers":
+		inject(simFault{Site: m.site, Op: op, Count: count, Lost: true})
+	case "hang":
+		inject(simFault{Site: m.site, Op: op, Object: m.ref.String(), Count: count, Hang: true})
+	case "no caps":
+		inject(simFault{Site: m.site, Op: "Blocklist", Errno: eperm})
+	case "fence hangs":
+		inject(simFault{Site: m.site, Op: "Blocklist", Hang: true})
+	case "take the lease":
+		ledger := replay.LedgerRef{Pool: "rbd", Object: "ledger." + h.bed.plan.Name}
+		holder, ok, err := site.LeaseHolder(ctx, ledger)
+		if err != nil || !ok {
+			return err
+		}
+		return site.ReleaseLease(ctx, ledger, holder.Cookie)
+	case "write":
+		if !h.over {
+			h.ink.write()
+		}
+	case "halt":
+		return h.halt(m.ref)
+	}
+	return nil
+}
+
+// halt halts an image, as somebody does who has seen something.
+func (h *runHistory) halt(ref replay.ImageRef) error {
+	ctx, cancel := contextFor(20 * time.Second)
+	defer cancel()
+	sites := h.immortal().sites(ctx)
+	defer h.close(sites)
+	book, err := orchestrator.ReadBook(ctx, h.bed.plan, sites)
+	if err != nil {
+		return err
+	}
+	return errors.Join(book.Halt(ctx, orchestrator.Halt{Images: []replay.ImageRef{ref}, Reason: "seen something"}), book.Close(ctx))
+}
+
+// ended wants an attempt to have ended with a word.
+func (h *runHistory) ended(what string, p *process, r *orchestrator.RunReport, err error) {
+	h.notef("%s: %v\n%s", what, err, story(r))
+	switch {
+	case r == nil && err == nil:
+		h.t.Errorf("%s: neither a report nor an error", what)
+	case r == nil || p.dead.Load():
+	case r.Outcome == "":
+		h.t.Errorf("%s: no outcome", what)
+	case r.Outcome != orchestrator.RunDone && err == nil:
+		h.t.Errorf("%s: %s without an error", what, r.Outcome)
+	default:
+		for _, u := range r.Units {
+			if u.Why == "" && (u.Outcome == orchestrator.UnitStuck || u.Outcome == orchestrator.UnitReturned || u.Outcome == orchestrator.UnitUntouched) {
+				h.t.Errorf("%s: %s is %s without a word", what, u.Unit.Name, u.Outcome)
+			}
+		}
+	}
+	h.ending = "not begun"
+	if r != nil {
+		h.ending = string(r.Outcome)
+	}
+}
+
+// heal ends all faults, and waits until the sites are well and leases have
+// ended.
+func (h *runHistory) heal() {
+	for _, remove := range h.removes {
+		remove()
+	}
+	for _, site := range h.world.Sites() {
+		h.world.Return(site)
+		h.world.Thaw(site)
+		for _, other := range h.world.Sites() {
+			h.world.Mend(site, other)
+		}
+		if h.shape.receives(site) {
+			h.world.StartDaemon(site)
+		}
+	}
+	time.Sleep(2 * orchestrator.LeaseTTL)
+}
+
+// resume does what a person does: clear halts, resume what is not over, and give
+// the word again when it has grown old.
+func (h *runHistory) resume(p *process) {
+	sites := p.sites(h.t.Context())
+	defer h.close(sites)
+	var options orchestrator.RunOptions
+	for range 5 {
+		book, err := orchestrator.ReadBook(h.t.Context(), h.bed.plan, sites)
+		h.must(err)
+		for _, halt := range book.Halts() {
+			h.must(book.ClearHalt(h.t.Context(), halt.ID, "it was nothing"))
+		}
+		runs := orchestrator.Runs(book)
+		h.must(book.Close(h.t.Context()))
+		if !slices.ContainsFunc(runs, func(s orchestrator.RunStory) bool { return s.End == nil }) {
+			return
+		}
+		r, err := orchestrator.Resume(h.t.Context(), h.bed.plan, sites, "", options)
+		h.ended("resumed", p, r, err)
+		options.Word = errors.Is(err, orchestrator.ErrStale)
+		if err != nil {
+			time.Sleep(time.Minute)
+		}
+	}
+	if len(h.touched) == 0 {
+		h.t.Error("the run does not come to its end")
+	}
+	h.ending += ", to be ended by hand"
+}
+
+// check checks what has to hold in the end.
+func (h *runHistory) check() {
+	h.watch.mu.Lock()
+	defer h.watch.mu.Unlock()
+	for _, ref := range h.refs {
+		at := h.world.Primaries(ref)
+		if h.touched[ref] {
+			continue // its roles are somebody's own doing
+		}
+		forced := h.over && slices.Contains(at, "b")
+		switch {
+		case h.watch.twice[ref] != "" && !h.over:
+			h.t.Error(h.watch.twice[ref])
+		case len(at) == 0 && !h.owned(ref):
+			h.t.Errorf("%s has no primary", ref)
+		case len(at) == 0:
+		case len(at) > 1 && !forced:
+			h.t.Errorf("%s is primary at %v", ref, at)
+		case forced && h.loses(ref):
+		default:
+			if got, want := strings.TrimSpace(h.content(at[len(at)-1], ref)), h.ink.last[ref]; got != want {
+				h.t.Errorf("%s at %v holds %q, acknowledged was %q", ref, at, got, want)
+			}
+		}
+	}
+}
+
+// owned reports whether an unfinished run has the image in hand, and has to wait
+// because somebody changed the role of another of its unit.
+func (h *runHistory) owned(ref replay.ImageRef) bool {
+	for _, story := range h.runs() {
+		if story.End != nil {
+			continue
+		}
+		for _, u := range story.Run.Units {
+			mine := slices.ContainsFunc(u.Images, func(i orchestrator.RunImage) bool { return i.Ref == ref })
+			if mine && slices.ContainsFunc(u.Images, func(i orchestrator.RunImage) bool { return h.touched[i.Ref] }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loses reports whether the failover had listed a loss of the image, or said
+// that it is not known.
+func (h *runHistory) loses(ref replay.ImageRef) bool {
+	if h.prep == nil {
+		return false
+	}
+	for _, u := range h.prep.Run.Units {
+		for _, i := range u.Images {
+			if i.Ref == ref {
+				return i.Loss == nil || i.Loss.Bytes == nil || *i.Loss.Bytes > 0 || i.Loss.Entries == nil || *i.Loss.Entries > 0
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,265 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// Prober tells whether a cluster lives and which one it is.
+type Prober interface {
+	Name() string
+	Identity(ctx context.Context) (replay.Identity, error)
+	Abandoned() int
+}
+
+// PoolObserver sees how pools are mirrored.
+type PoolObserver interface {
+	ListPools(ctx context.Context) ([]string, error)
+	Namespaces(ctx context.Context, pool string) ([]string, error)
+	SiteName(ctx context.Context) (string, error)
+	PoolMirroring(ctx context.Context, pool replay.Pool) (replay.PoolMirroring, error)
+}
+
+// PoolShaper changes how pools are mirrored.
+type PoolShaper interface {
+	CreateNamespace(ctx context.Context, pool replay.Pool) error
+	SetSiteName(ctx context.Context, name string) error
+	SetPoolMode(ctx context.Context, pool replay.Pool, mode replay.PoolMode) error
+	CreateBootstrapToken(ctx context.Context, pool replay.Pool) (replay.Token, error)
+	ImportBootstrapToken(ctx context.Context, pool replay.Pool, direction replay.Direction, token replay.Token) error
+	AddPeer(ctx context.Context, pool replay.Pool, peer replay.Peer) (string, error)
+	UpdatePeer(ctx context.Context, pool replay.Pool, peer replay.Peer) error
+	RemovePeer(ctx context.Context, pool replay.Pool, uuid string) error
+}
+
+// ImageObserver sees images, who uses them and how their replay goes.
+type ImageObserver interface {
+	Images(ctx context.Context, pool replay.Pool, detail replay.Detail) ([]replay.Image, error)
+	LookAt(ctx context.Context, pool replay.Pool, names []string, detail replay.Detail, seen func(name string, image replay.Image, err error)) error
+	Image(ctx context.Context, ref replay.ImageRef) (replay.Image, error)
+	Users(ctx context.Context, ref replay.ImageRef) ([]replay.ImageUser, error)
+	Reports(ctx context.Context, pool replay.Pool) ([]replay.Report, error)
+	AppendTime(ctx context.Context, ref replay.ImageRef, after replay.Position) (at time.Time, ok bool, err error)
+	BytesAfter(ctx context.Context, ref replay.ImageRef, after replay.Position) (bytes uint64, ok bool, err error)
+}
+
+// ImageShaper makes images and sets their mirroring up and down.
+type ImageShaper interface {
+	CreateImage(ctx context.Context, ref replay.ImageRef, spec replay.ImageSpec) error
+	EnableFeatures(ctx context.Context, ref replay.ImageRef, features replay.Features) error
+	RemoveImage(ctx context.Context, ref replay.ImageRef) error
+	EnableMirroring(ctx context.Context, ref replay.ImageRef, mode replay.MirrorMode) error
+	DisableMirroring(ctx context.Context, ref replay.ImageRef, force bool) error
+}
+
+// RoleChanger changes the roles of mirrored images.
+type RoleChanger interface {
+	Promote(ctx context.Context, ref replay.ImageRef, force bool) error
+	Demote(ctx context.Context, ref replay.ImageRef) error
+	Resync(ctx context.Context, ref replay.ImageRef) error
+	Announce(ctx context.Context, ref replay.ImageRef) error
+}
+
+// Fencer shuts clients out.
+type Fencer interface {
+	OwnAddresses(ctx context.Context) ([]string, error)
+	Blocklist(ctx context.Context, address string, d time.Duration) error
+	Unblocklist(ctx context.Context, address string) error
+}
+
+// Keeper makes what it takes to keep a copy of an image.
+type Keeper interface {
+	PoolSpace(ctx context.Context, pool string) (replay.Space, error)
+	RenameImage(ctx context.Context, ref replay.ImageRef, name string) error
+	OpenWriter(ctx context.Context, ref replay.ImageRef) (replay.Writer, error)
+}
+
+// Snapshotter takes, reads and removes snapshots.
+type Snapshotter interface {
+	CreateMirrorSnapshot(ctx context.Context, ref replay.ImageRef) (uint64, error)
+	CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
+	RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
+	OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error)
+}
+
+// Scheduler keeps mirror snapshot schedules.
+type Scheduler interface {
+	MirrorSchedules(ctx context.Context, pool replay.Pool) ([]replay.MirrorSchedule, error)
+	AddMirrorSchedule(ctx context.Context, s replay.MirrorSchedule) error
+	RemoveMirrorSchedule(ctx context.Context, s replay.MirrorSchedule) error
+}
+
+// DaemonObserver sees the rbd-mirror daemons that a cluster knows of.
+type DaemonObserver interface {
+	MirrorDaemons(ctx context.Context) ([]replay.MirrorDaemon, error)
+}
+
+// Site is one opened cluster: all that observing, applying, destroying and
+// verifying need of it. A replay.Site is one.
+type Site interface {
+	Prober
+	PoolObserver
+	PoolShaper
+	ImageObserver
+	ImageShaper
+	RoleChanger
+	Snapshotter
+	Fencer
+	Keeper
+	Scheduler
+	DaemonObserver
+	Ledger
+	io.Closer
+}
+
+// Opener opens a site of a plan.
+type Opener func(ctx context.Context, site plans.Site) (Site, error)
+
+// Runner runs rbd-mirror at one site, in the way that the plan names.
+type Runner interface {
+	// Running tells whether it runs, and where or why not, in words.
+	Running(ctx context.Context) (running bool, detail string, err error)
+	// Start starts it; one that runs is no error.
+	Start(ctx context.Context) error
+	// Stop stops it and leaves nothing behind; one that does not run is no
+	// error.
+	Stop(ctx context.Context) error
+	// Command is the equivalent command line for starting or stopping it.
+	Command(start bool) string
+}
+
+// RunnerFor makes the runner of a site. It is asked only where the plan says
+// that the daemon is run by Drover in some way, and may be nil when no daemon
+// shall be looked after.
+type RunnerFor func(plan *plans.Plan, site plans.Site, opened Site) (Runner, error)
+
+// Sites are the sites of a plan, each opened or known not to be.
+type Sites struct {
+	entries []siteEntry
+	open    Opener // by which they were opened
+}
+
+type siteEntry struct {
+	plan   plans.Site
+	site   Site   // nil when err is set
+	runner Runner // nil when nobody looks after the daemon there
+	err    error
+}
+
+// OpenSites opens all sites of the plan at once. A site that does not open
+// within the plan's check timeout is an error of that site alone; it shows in
+// observations. OpenSites itself never fails.
+func OpenSites(ctx context.Context, plan *plans.Plan, open Opener, runners RunnerFor) *Sites {
+	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open}
+	var wg sync.WaitGroup
+	for i, site := range plan.Sites {
+		s.entries[i].plan = site
+		wg.Go(func() { s.entries[i].open(ctx, plan, open, runners) })
+	}
+	wg.Wait()
+	return s
+}
+
+func (e *siteEntry) open(ctx context.Context, plan *plans.Plan, open Opener, runners RunnerFor) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime(plan))
+	defer cancel()
+	opened, err := within(ctx, func() (Site, error) { return open(ctx, e.plan) }, func(late Site) { _ = late.Close() })
+	if err != nil {
+		e.err = unopened(e.plan.Name, err)
+		return
+	}
+	e.site = opened
+	if runners == nil || e.plan.Daemon.Run == plans.RunNone || e.plan.Daemon.Run == "" {
+		return
+	}
+	e.runner, e.err = runners(plan, e.plan, opened)
+	if e.err != nil {
+		_ = opened.Close()
+		e.site = nil
+	}
+}
+
+// unopened makes sure that the error of a site names the site.
+func unopened(site string, err error) error {
+	var known *replay.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	cause := err
+	if errors.Is(err, context.DeadlineExceeded) {
+		cause = fmt.Errorf("%w (%w)", replay.ErrTimeout, err)
+	}
+	return &replay.Error{Op: "open", Site: site, Err: cause, Hint: "check that the cluster is up and that its monitors can be reached from here"}
+}
+
+// within runs f, which may not heed ctx, and stops waiting when ctx ends; what
+// f answers after that goes to late.
+func within[T any](ctx context.Context, f func() (T, error), late func(T)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		value, err := f()
+		done <- answer{value, err}
+	}()
+	select {
+	case a := <-done:
+		return a.value, a.err
+	case <-ctx.Done():
+		go func() {
+			if a := <-done; a.err == nil {
+				late(a.value)
+			}
+		}()
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// answerTime is how long a site may take to answer.
+func answerTime(plan *plans.Plan) time.Duration {
+	if d := time.Duration(plan.Checks.Timeout); d > 0 {
+		return d
+	}
+	return 5 * time.Second
+}
+
+// Site returns an opened site, or the error why it is not.
+func (s *Sites) Site(name string) (Site, error) {
+	for _, e := range s.entries {
+		if e.plan.Name == name {
+			return e.site, e.err
+		}
+	}
+	return nil, refusal("name a site of the plan", "no site %q", name)
+}
+
+// Runner returns who looks after the daemon at a site; nil: nobody.
+func (s *Sites) Runner(name string) Runner {
+	for _, e := range s.entries {
+		if e.plan.Name == name {
+			return e.runner
+		}
+	}
+	return nil
+}
+
+// Close closes all sites.
+func (s *Sites) Close() error {
+	var errs []error
+	for _, e := range s.entries {
+		if e.site != nil {
+			errs = append(errs, e.site.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

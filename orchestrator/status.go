@@ -1,0 +1,159 @@
+package orchestrator
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// StatusReport is how the images of a plan stand, at one time. Its schema is
+// part of the command line's contract.
+type StatusReport struct {
+	APIVersion string `json:"apiVersion"` // "drover/v1"
+	Kind       string `json:"kind"`       // "Status"
+
+	Plan    string        `json:"plan"`
+	At      time.Time     `json:"at"`
+	Seconds float64       `json:"seconds"` // it took to find out
+	Summary StatusSummary `json:"summary"`
+	// Problems are all that is wrong, the most severe first; a problem that many
+	// images have is one row.
+	Problems []StatusProblem `json:"problems"`
+	Sites    []SiteStatus    `json:"sites"`
+	// Images are the plan's, the worst state first, then by name.
+	Images []ImageStatus `json:"images"`
+}
+
+// StatusSummary counts images.
+type StatusSummary struct {
+	Images  int `json:"images"`
+	Healthy int `json:"healthy"` // protected, nothing needs a person
+	// Critical and Warning count images by their most severe problem.
+	Critical int                  `json:"critical"`
+	Warning  int                  `json:"warning"`
+	States   map[replay.State]int `json:"states"`
+	// Silent are the sites that do not answer.
+	Silent []string `json:"silent,omitempty"`
+	// MaxLagSeconds is the greatest lag known; nil when none is.
+	MaxLagSeconds *float64 `json:"max_lag_seconds,omitempty"`
+	// LagUnmeasured counts images whose lag in seconds was not looked up for
+	// want of time.
+	LagUnmeasured int `json:"lag_unmeasured,omitempty"`
+}
+
+// StatusProblem is one thing that is wrong, with all the images that have it.
+type StatusProblem struct {
+	replay.Problem
+	Images int `json:"images"` // how many have it; 0: the problem is a site's
+	// Examples are the first of them.
+	Examples []string `json:"examples,omitempty"`
+}
+
+// SiteStatus is how one site is.
+type SiteStatus struct {
+	Name      string         `json:"name"`
+	Reachable bool           `json:"reachable"`
+	Error     string         `json:"error,omitempty"`
+	Next      string         `json:"next,omitempty"`
+	FSID      string         `json:"fsid,omitempty"`
+	Release   string         `json:"release,omitempty"`
+	Daemons   []DaemonStatus `json:"daemons"`
+	// Runner is what the one says who runs rbd-mirror there for Drover.
+	Runner  *RunnerState `json:"runner,omitempty"`
+	Seconds float64      `json:"seconds"` // it took to answer
+}
+
+// DaemonStatus is one rbd-mirror daemon in a site's service map.
+type DaemonStatus struct {
+	Client   string    `json:"client"`
+	Host     string    `json:"host"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Serves   []string  `json:"serves"` // pools of the plan
+	Leads    []string  `json:"leads,omitempty"`
+	Callouts []string  `json:"callouts,omitempty"`
+}
+
+// ImageStatus is how one image is protected.
+type ImageStatus struct {
+	Ref     replay.ImageRef   `json:"ref"`
+	Mode    replay.MirrorMode `json:"mode,omitempty"`
+	State   replay.State      `json:"state"`
+	Healthy bool              `json:"healthy"`
+	// Roles by site: primary, secondary, none (not mirrored), missing, unknown.
+	Roles   map[string]string `json:"roles"`
+	Primary string            `json:"primary,omitempty"`
+	// Objective is the RPO in seconds; nil: none is set. Met is nil while that
+	// cannot be told.
+	Objective *float64         `json:"rpo_seconds,omitempty"`
+	Met       *bool            `json:"rpo_met,omitempty"`
+	Copies    []CopyStatus     `json:"copies"`
+	Problems  []replay.Problem `json:"problems,omitempty"`
+	// Halt is the id of the halt that covers it; Run the unfinished run that has
+	// it in its hands; Quarantined the site that has returned with a copy that a
+	// failover gave up.
+	Halt        string `json:"halt,omitempty"`
+	Run         string `json:"run,omitempty"`
+	Quarantined string `json:"quarantined,omitempty"`
+}
+
+// CopyStatus is how one secondary of an image stands.
+type CopyStatus struct {
+	Site  string       `json:"site"`
+	State replay.State `json:"state"`
+	Lag   replay.Lag   `json:"lag"`
+	// SyncedTo is the time whose writes the copy holds; nil: not known.
+	SyncedTo *time.Time `json:"synced_to,omitempty"`
+	// SyncPercent is how far a first sync or a snapshot's copy is.
+	SyncPercent *float64     `json:"sync_percent,omitempty"`
+	Proof       replay.Proof `json:"proof"`
+	// Report is the daemon's own; Stale: it is older than the daemon's life, or
+	// too old.
+	Report *replay.Report `json:"report,omitempty"`
+	Stale  bool           `json:"report_stale,omitempty"`
+}
+
+// Roles in an ImageStatus beside replay's own.
+const (
+	roleMissing = "missing" // the site has no such image
+	roleUnknown = "unknown" // the site or its pool cannot be read
+)
+
+// defaultLagTime bounds the search for journal lags in seconds.
+const defaultLagTime = 500 * time.Millisecond
+
+// StatusOptions says how status is found out. The zero value is usable.
+type StatusOptions struct {
+	// LagTime is how long journals may be read to tell lags in seconds; the
+	// images that are furthest behind come first. 0 means half a second.
+	LagTime time.Duration
+	// Now gives the time; nil: time.Now.
+	Now func() time.Time
+}
+
+// Status observes all sites and judges each image of the plan. A site that
+// does not answer is shown as such after the plan's check timeout and hides
+// nothing of the others. Status itself never fails; what it could not see is
+// in the report.
+func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions) *StatusReport {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	began := o.Now()
+	obs := Observe(ctx, plan, sites, ObserveOptions{Detail: replay.WithHeader | replay.WithPositions, Reports: true, Records: true, Now: o.Now})
+	evidence := gatherEvidence(plan, obs, o.Now())
+	obs.Records.inFlight(evidence)
+	unmeasured := measureAppends(ctx, sites, evidence, cmp.Or(o.LagTime, defaultLagTime))
+	now := o.Now()
+	for i := range evidence {
+		evidence[i].Now = now
+	}
+	report := newStatusReport(plan, obs, evidence)
+	report.Summary.LagUnmeasured = unmeasured
+	report.At = now.UTC().Truncate(time.Millisecond)
+	report.Seconds = seconds(now.Sub(began))
+	return report
+}

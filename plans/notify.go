@@ -1,0 +1,60 @@
+package plans
+
+// Notifications says who is told what.
+type Notifications struct {
+	Channels []Channel `yaml:"channels" doc:"where messages can go"`
+	Routes   []Route   `yaml:"routes" doc:"which messages go where"`
+}
+
+// Channel is one place that messages can go to. Which fields are valid depends
+// on the type; see channelKeys.
+type Channel struct {
+	Name    string   `yaml:"name" required:"true" is:"name" doc:"name of the channel"`
+	Type    string   `yaml:"type" required:"true" enum:"slack,slack-webhook,webhook,pagerduty,email,heartbeat" doc:"kind of channel"`
+	Target  string   `yaml:"target" is:"line" doc:"Slack channel, or e-mail addresses separated by commas (slack, email)"`
+	URL     Secret   `yaml:"url" doc:"address (slack-webhook, webhook, heartbeat)"`
+	Token   Secret   `yaml:"token" doc:"bot token (slack), routing key (pagerduty)"`
+	App     Secret   `yaml:"app_token" doc:"app-level token for buttons by Socket Mode (slack)"`
+	Signing Secret   `yaml:"signing_key" doc:"key that signs each call (webhook)"`
+	SMTP    string   `yaml:"smtp" is:"address" doc:"host:port of the mail server (email)"`
+	From    string   `yaml:"from" is:"mail" doc:"sender (email)"`
+	Login   string   `yaml:"login" is:"line" doc:"login name at the mail server (email)"`
+	Secret  Secret   `yaml:"password" doc:"password at the mail server (email)"`
+	Approve []string `yaml:"approvers" is:"line" doc:"user ids that may press buttons (slack)"`
+}
+
+// The types of channel.
+const (
+	ChannelSlack        = "slack"
+	ChannelSlackWebhook = "slack-webhook"
+	ChannelWebhook      = "webhook"
+	ChannelPagerDuty    = "pagerduty"
+	ChannelEmail        = "email"
+	ChannelHeartbeat    = "heartbeat"
+)
+
+// channelKeys says which keys each type of channel needs and which others it
+// may have, besides name and type.
+var channelKeys = map[string]struct{ needs, may []string }{
+	ChannelSlack:        {needs: []string{"target", "token"}, may: []string{"app_token", "approvers"}},
+	ChannelSlackWebhook: {needs: []string{"url"}},
+	ChannelWebhook:      {needs: []string{"url"}, may: []string{"signing_key"}},
+	ChannelPagerDuty:    {needs: []string{"token"}},
+	ChannelEmail:        {needs: []string{"target", "smtp", "from"}, may: []string{"login", "password"}},
+	ChannelHeartbeat:    {needs: []string{"url"}},
+}
+
+// Route sends messages of some severities to channels.
+type Route struct {
+	Severity []string `yaml:"severity" required:"true" enum:"info,warning,critical" doc:"which severities"`
+	Channels []string `yaml:"channels" required:"true" is:"name" doc:"names of channels"`
+	Escalate Duration `yaml:"escalate_after" doc:"send also when nobody has acknowledged for this long, and only then"`
+}
+
+// HTTP is the endpoint for metrics and health.
+type HTTP struct {
+	Listen  string `yaml:"listen" is:"listen" doc:"host:port; loopback unless TLS and a token are given"`
+	TLSCert string `yaml:"tls_cert" is:"path" doc:"path of the certificate"`
+	TLSKey  string `yaml:"tls_key" is:"path" doc:"path of its key"`
+	Token   Secret `yaml:"token" doc:"bearer token"`
+}

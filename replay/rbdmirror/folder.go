@@ -1,0 +1,162 @@
+package rbdmirror
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/drover-io/drover/replay"
+)
+
+// The files of a run folder.
+const (
+	recordFile = "rbd-mirror.json"
+	lockFile   = "lock"
+	logFile    = "rbd-mirror.log"
+	outputFile = "rbd-mirror.out" // what it writes to its standard output and error
+	socketGlob = "*.asok"
+)
+
+// longestSocket is what Ceph adds to the folder for an admin socket's path; the
+// whole must fit in 107 bytes (unix(7), sun_path).
+const (
+	longestSocket  = len("/12345678.123456789012345.asok")
+	socketPathSize = 107
+)
+
+// systemConf is where a conf of that cluster name would be found first.
+const systemConf = "/etc/ceph"
+
+// prepare makes the run folder and what the daemon looks for in it: it opens
+// its own cluster a second time, and peers added by conf file, by cluster name
+// through the search path /etc/ceph/$cluster.conf, ~/.ceph/$cluster.conf,
+// ./$cluster.conf, whatever -c says.
+func (p *Process) prepare() error {
+	if len(p.Dir)+longestSocket > socketPathSize {
+		return p.fail("prepare "+p.Dir, ErrFolder, "its path is too long for an admin socket: choose a shorter one (daemon: directory: in the plan)")
+	}
+	if err := p.makeFolder(); err != nil {
+		return err
+	}
+	local := PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}
+	for _, c := range append([]PeerConf{local}, p.Peers...) {
+		if err := p.layConf(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Process) makeFolder() error {
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return p.fail("make run folder", fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
+	}
+	return nil
+}
+
+func folderHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "the disk is full: make room, then try again"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only: choose a folder elsewhere (daemon: directory: in the plan)"
+	case errors.Is(err, os.ErrPermission):
+		return "run Drover as a user that may write there, or choose another folder (daemon: directory: in the plan)"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, os.ErrNotExist):
+		return "choose another folder (daemon: directory: in the plan)"
+	}
+	return ""
+}
+
+// layConf puts CLUSTER.conf into the folder: a link, so that a change of the
+// original is seen; or, where a keyring is given apart, a copy that names it.
+func (p *Process) layConf(c PeerConf) error {
+	op := "lay " + c.Cluster + ".conf"
+	conf, err := filepath.Abs(c.Conf)
+	if err != nil {
+		return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "")
+	}
+	content, err := os.ReadFile(conf)
+	if err != nil {
+		return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "check conf: of the plan, and that Drover's user may read it")
+	}
+	if err := p.shadowed(c.Cluster, conf, content); err != nil {
+		return err
+	}
+	target := filepath.Join(p.Dir, c.Cluster+".conf")
+	if err := ignoreMissing(os.Remove(target)); err != nil {
+		return p.fail(op, fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
+	}
+	if c.Keyring == "" {
+		err = os.Symlink(conf, target)
+	} else {
+		var keyring string
+		if keyring, err = filepath.Abs(c.Keyring); err != nil {
+			return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "")
+		}
+		if _, err := os.Stat(keyring); err != nil {
+			return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "check keyring: of the plan")
+		}
+		content = fmt.Appendf(bytes.TrimRight(content, "\n"), "\n\n[%s]\n\tkeyring = %s\n", c.User, keyring)
+		err = os.WriteFile(target, content, 0o600)
+	}
+	if err != nil {
+		return p.fail(op, fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
+	}
+	return nil
+}
+
+// shadowed refuses a cluster name for which the system has another conf: the
+// daemon would take that one.
+func (p *Process) shadowed(cluster, conf string, content []byte) error {
+	system := filepath.Join(systemConf, cluster+".conf")
+	other, err := os.ReadFile(system)
+	there := err == nil // otherwise none, or none that the daemon could read either
+	if !there || bytes.Equal(other, content) {
+		return nil
+	}
+	return p.fail("lay "+cluster+".conf", ErrConf, fmt.Sprintf(
+		"rbd-mirror would read %s instead of %s, and they differ: use another site name, or the conf that is there", system, conf))
+}
+
+// sweep removes what a daemon leaves behind. Log and output stay: they tell why
+// it ended.
+func (p *Process) sweep() error {
+	names := []string{recordFile}
+	for _, pattern := range []string{socketGlob, "*.conf", "." + recordFile + ".*"} {
+		found, err := filepath.Glob(filepath.Join(globEscape(p.Dir), pattern))
+		if err != nil {
+			return p.fail("clean run folder", err, "")
+		}
+		for _, path := range found {
+			names = append(names, filepath.Base(path))
+		}
+	}
+	return p.remove(names)
+}
+
+// globEscape makes a folder's name mean itself in a pattern.
+func globEscape(dir string) string {
+	var b bytes.Buffer
+	for _, r := range dir {
+		if bytes.ContainsRune([]byte(`*?[\`), r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func (p *Process) remove(names []string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, ignoreMissing(os.Remove(filepath.Join(p.Dir, name))))
+	}
+	if err := replay.OneLine(errs...); err != nil {
+		return p.fail("clean run folder", fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
+	}
+	return nil
+}

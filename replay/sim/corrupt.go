@@ -1,0 +1,16 @@
+package sim
+
+import "github.com/drover-io/drover/replay"
+
+// Corrupt overwrites bytes of an image behind Ceph's back, whatever its role:
+// neither journal nor mirroring learns of it. It is what a failing disk or an
+// operator's dd to the wrong place does.
+func (w *World) Corrupt(site string, ref replay.ImageRef, offset uint64, data []byte) error {
+	return w.Site(site).outside(ref, func(_ *cluster, _ *namespace, i *image) error {
+		if offset > i.Size || uint64(len(data)) > i.Size-offset {
+			return fail(einval, "write beyond the end of the image")
+		}
+		i.Content = i.Content.write(offset, data)
+		return nil
+	})
+}

@@ -1,0 +1,312 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/drover-io/drover/replay"
+)
+
+// image is one copy of an image at one site.
+type image struct {
+	Name       string             `json:"name"`
+	ID         string             `json:"id"`
+	Size       uint64             `json:"size"`
+	ObjectSize uint64             `json:"object_size"`
+	Features   replay.Features    `json:"features"`
+	Created    time.Time          `json:"created"`
+	Parent     *replay.ImageRef   `json:"parent,omitempty"`
+	Content    *content           `json:"content,omitempty"`
+	Snaps      []*snapshot        `json:"snapshots,omitempty"`
+	NextSnap   uint64             `json:"next_snapshot,omitempty"`
+	Journal    *journal           `json:"journal,omitempty"`
+	Mirror     *mirroring         `json:"mirror,omitempty"`
+	Users      []replay.ImageUser `json:"users,omitempty"`
+	Writing    bool               `json:"writing,omitempty"` // one of the users does not let go of the lock
+	Writer     string             `json:"writer,omitempty"`  // its address
+	// Hushed: the newest mirror snapshot was taken by a client that died before
+	// it told those who watch the image.
+	Hushed bool `json:"hushed,omitempty"`
+
+	writers []*writer // of handles in this process
+}
+
+// mirroring is an image's entry in the mirroring directory, and how far this
+// copy is.
+type mirroring struct {
+	Mode     replay.MirrorMode  `json:"mode"`
+	State    replay.MirrorState `json:"state"`
+	GlobalID string             `json:"global_id"`
+	// Since is when the state last changed: what a daemon discovers, it
+	// discovers after that.
+	Since time.Time `json:"since"`
+	// Resync is asked for.
+	Resync bool `json:"resync,omitempty"`
+	// Sync is the first sync while it runs.
+	Sync *transfer `json:"sync,omitempty"`
+	// Credit is bytes that a daemon could have replayed and had not to.
+	Credit int64 `json:"credit,omitempty"`
+	// Halted: this image's replay was stopped through the admin socket.
+	Halted bool `json:"halted,omitempty"`
+	// Parked: the life of the daemon that does not replay this image until it
+	// checks again.
+	Parked uint64 `json:"parked,omitempty"`
+	// Held is until when the daemon keeps the lock of a copy that it has just
+	// brought to a demotion: until then a promotion fails.
+	Held time.Time `json:"held,omitzero"`
+	// Missed is when the daemon first found no image to follow.
+	Missed time.Time `json:"missed,omitzero"`
+	// LastBytes is what the newest mirror snapshot took to copy.
+	LastBytes int64 `json:"last_bytes,omitempty"`
+}
+
+const defaultObjectSize = 4 << 20
+
+// Images lists all images of a pool.
+func (s *Site) Images(ctx context.Context, pool replay.Pool, detail replay.Detail) (images []replay.Image, err error) {
+	err = s.do(ctx, "Images", pool.String(), func(c *cluster) error {
+		n, err := c.mustSpace(pool)
+		if err != nil {
+			return err
+		}
+		images = make([]replay.Image, 0, len(n.Images))
+		for _, i := range n.byName() {
+			images = append(images, i.shown(pool, n, detail))
+		}
+		return nil
+	})
+	return images, err
+}
+
+// Image reads one image with all details.
+func (s *Site) Image(ctx context.Context, ref replay.ImageRef) (img replay.Image, err error) {
+	err = s.image(ctx, "Image", ref, func(_ *cluster, n *namespace, i *image) error {
+		img = i.shown(ref.Pool, n, replay.WithHeader|replay.WithPositions)
+		return nil
+	})
+	return img, err
+}
+
+func (i *image) shown(pool replay.Pool, n *namespace, detail replay.Detail) replay.Image {
+	out := replay.Image{Ref: pool.Image(i.Name), ID: i.ID, Role: i.role(n)}
+	if m := i.Mirror; m != nil {
+		out.Mode, out.State, out.GlobalID = m.Mode, m.State, m.GlobalID
+	}
+	bySnapshot := i.Mirror != nil && i.Mirror.Mode == replay.ModeSnapshot
+	if detail&replay.WithHeader != 0 || detail&replay.WithPositions != 0 && bySnapshot {
+		for _, sn := range i.Snaps {
+			out.Snapshots = append(out.Snapshots, sn.shown())
+		}
+	}
+	if detail&replay.WithHeader != 0 {
+		i.header(&out)
+	}
+	if detail&replay.WithPositions != 0 {
+		out.Demoted = i.demoted()
+		if i.Mirror != nil && i.Mirror.Mode == replay.ModeJournal && i.Journal != nil {
+			out.Journal = i.Journal.shown()
+		}
+	}
+	return out
+}
+
+// header fills in what the image's header says.
+func (i *image) header(out *replay.Image) {
+	out.Size, out.ObjectSize, out.Features = i.Size, i.ObjectSize, i.Features
+	if out.Role == replay.RoleSecondary {
+		out.Features |= i.nonPrimary()
+	}
+	if i.Parent != nil {
+		parent := *i.Parent
+		out.Parent = &parent
+	}
+}
+
+// nonPrimary is the feature bit that librbd sets on secondaries in snapshot
+// mode.
+func (i *image) nonPrimary() replay.Features {
+	if i.Mirror.Mode == replay.ModeSnapshot {
+		return replay.FeatureNonPrimary
+	}
+	return 0
+}
+
+// role comes from the newest epoch or mirror snapshot.
+func (i *image) role(n *namespace) replay.Role {
+	switch {
+	case i.Mirror == nil:
+		return replay.RoleNone
+	case i.Mirror.Mode == replay.ModeJournal:
+		if i.Mirror.Sync == nil && i.Journal != nil && i.Journal.owner() == "" {
+			return replay.RolePrimary
+		}
+	default:
+		if sn := i.newestMirror(); sn != nil && sn.Mirror.State == replay.SnapPrimary {
+			return replay.RolePrimary
+		}
+	}
+	return replay.RoleSecondary
+}
+
+func (i *image) demoted() bool {
+	switch {
+	case i.Mirror == nil || i.Mirror.Sync != nil:
+		return false
+	case i.Mirror.Mode == replay.ModeJournal:
+		return i.Journal != nil && i.Journal.owner() == replay.OwnerOrphan
+	}
+	sn := i.newestMirror()
+	return sn != nil && sn.Mirror.demotion()
+}
+
+// Users lists who holds the image: the writers that were attached, and the
+// site's rbd-mirror where it replays into it.
+func (s *Site) Users(ctx context.Context, ref replay.ImageRef) (users []replay.ImageUser, err error) {
+	err = s.image(ctx, "Users", ref, func(c *cluster, n *namespace, i *image) error {
+		users = slices.Clone(i.Users)
+		if c.Daemon.Running && i.role(n) == replay.RoleSecondary && !i.Mirror.Halted {
+			users = append(users, c.Daemon.user())
+		}
+		for _, w := range i.writers {
+			if w.site != s {
+				users = append(users, w.user)
+			}
+		}
+		return nil
+	})
+	return users, err
+}
+
+// Attach lets a client hold an image; a writing one does not give up the lock.
+func (w *World) Attach(site string, ref replay.ImageRef, user replay.ImageUser, writing bool) error {
+	return w.Site(site).hold(ref, func(i *image) {
+		i.Users = append(i.Users, user)
+		if writing {
+			i.Writing, i.Writer = true, user.Address
+		}
+	})
+}
+
+// Detach ends all that clients hold of an image.
+func (w *World) Detach(site string, ref replay.ImageRef) error {
+	return w.Site(site).hold(ref, func(i *image) { i.Users, i.Writing, i.Writer = nil, false, "" })
+}
+
+// hold changes an image from outside of Drover: no call is logged, no fault
+// hits.
+func (s *Site) hold(ref replay.ImageRef, f func(*image)) error {
+	return s.outside(ref, func(_ *cluster, _ *namespace, i *image) error {
+		f(i)
+		return nil
+	})
+}
+
+// outside does to an image what another client does.
+func (s *Site) outside(ref replay.ImageRef, f func(*cluster, *namespace, *image) error) error {
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.catchUp()
+	err := func() error {
+		c := w.site(s.name)
+		if c == nil {
+			return replay.ErrUnreachable
+		}
+		n, err := c.mustSpace(ref.Pool)
+		if err != nil {
+			return err
+		}
+		i := n.find(ref.Name)
+		if i == nil {
+			return fail(enoent, "error opening image %s", ref.Name)
+		}
+		return f(c, n, i)
+	}()
+	if err != nil {
+		return s.wrap("use image", ref.String(), err)
+	}
+	w.stir()
+	return nil
+}
+
+// CreateImage makes an image.
+func (s *Site) CreateImage(ctx context.Context, ref replay.ImageRef, spec replay.ImageSpec) error {
+	return s.do(ctx, "CreateImage", ref.String(), func(c *cluster) error {
+		n, err := c.mustSpace(ref.Pool)
+		if err != nil {
+			return err
+		}
+		if n.find(ref.Name) != nil {
+			return fail(eexist, "rbd image %s already exists", ref.Name)
+		}
+		for _, other := range []string{spec.DataPool, spec.JournalPool} {
+			if other != "" && c.pool(other) == nil {
+				return fail(enoent, "pool %s does not exist", other)
+			}
+		}
+		for _, m := range mutable {
+			if spec.Features.Has(m.feature) && !spec.Features.Has(m.needs) {
+				return fail(einval, "cannot use feature %s without %s", m.feature, m.needs)
+			}
+		}
+		object := spec.ObjectSize
+		if object == 0 {
+			object = defaultObjectSize
+		}
+		if object < blockSize || object > 32<<20 || object&(object-1) != 0 {
+			return fail(edom, "order must be in the range [12, 25]")
+		}
+		i := &image{
+			Name: ref.Name, ID: s.w.imageID(), Size: spec.Size, ObjectSize: object, Created: s.w.state.Now, NextSnap: 1,
+		}
+		if spec.DataPool != "" {
+			i.Features |= replay.FeatureDataPool
+		}
+		n.add(i)
+		s.w.switchOn(n, i, spec.Features)
+		return nil
+	})
+}
+
+// RemoveImage removes an image that nothing depends on.
+func (s *Site) RemoveImage(ctx context.Context, ref replay.ImageRef) error {
+	return s.image(ctx, "RemoveImage", ref, func(c *cluster, n *namespace, i *image) error {
+		if i.role(n) == replay.RoleSecondary {
+			return fail(erofs, "mirrored image is not primary")
+		}
+		if len(i.Users)+len(i.writers) > 0 {
+			return fail(ebusy, "image has watchers - not removing")
+		}
+		if slices.ContainsFunc(i.Snaps, func(sn *snapshot) bool { return sn.Mirror == nil }) {
+			return fail(enotempty, "image has snapshots - not removing")
+		}
+		if i.Mirror != nil {
+			s.w.disable(n, i)
+		}
+		n.remove(i)
+		return nil
+	})
+}
+
+// Clone makes a clone of a snapshot, as `rbd clone` with format 2 does.
+func (w *World) Clone(site string, parent replay.ImageRef, snap string, child replay.ImageRef) error {
+	return w.Site(site).outside(parent, func(c *cluster, _ *namespace, i *image) error {
+		n, err := c.mustSpace(child.Pool)
+		if err != nil {
+			return err
+		}
+		sn := i.userSnap(snap)
+		if sn == nil {
+			return fail(enoent, "snapshot %s does not exist", snap)
+		}
+		if n.find(child.Name) != nil {
+			return fail(eexist, "rbd image %s already exists", child.Name)
+		}
+		n.add(&image{
+			Name: child.Name, ID: w.imageID(), Size: sn.Size, ObjectSize: i.ObjectSize, Created: w.state.Now, NextSnap: 1,
+			Features: i.Features &^ replay.FeatureJournaling, Parent: &parent, Content: sn.Content.share(),
+		})
+		return nil
+	})
+}

@@ -1,0 +1,103 @@
+// Command bench measures Drover on two real Ceph clusters that it boots
+// itself, with each peer (what people use today) and floor (the bare calls)
+// timed beside it in the same run. It prints a table and writes the same as
+// JSON. Nothing in it is a test: machines are noisy, so ratios are reported and
+// a miss is shown, with exit 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/drover-io/drover/test/lab"
+)
+
+// bench is what every measurement works with.
+type bench struct {
+	lab      *lab.Lab
+	a, b     *lab.Site
+	drover   string
+	folder   string
+	enable   int // images of the enablement
+	images   int // images of status, idle apply and memory
+	sample   int // images of the slow loops; the rest is extrapolated
+	parallel int // as Drover's default
+	only     *regexp.Regexp
+}
+
+// measurements are what is measured, in this order.
+var measurements = []struct {
+	name    string
+	measure func(context.Context, *bench) ([]Row, error)
+}{
+	{"enable", measureEnable},
+	{"many", measureMany},
+	{"verify", measureVerify},
+	{"switchover", measureSwitchover},
+	{"first-sync", measureFirstSync},
+	{"failover", measureFailover},
+}
+
+func main() {
+	b := bench{parallel: 16}
+	json := flag.String("json", "", "write the rows as JSON to this file")
+	flag.StringVar(&b.drover, "drover", "bin/drover", "path of the drover program")
+	flag.IntVar(&b.enable, "enable", 200, "how many images to enable")
+	flag.IntVar(&b.images, "images", 1000, "how many images for status, idle apply and memory")
+	flag.IntVar(&b.sample, "sample", 200, "how many images the slow loops go through (their time is scaled up)")
+	only := flag.String("only", "", "a regular expression: only these of enable, many, verify, switchover, first-sync and failover")
+	flag.Parse()
+	var err error
+	if b.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -only:", err)
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	missed, err := run(ctx, &b, *json)
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // the lab has been stopped; stop only frees a signal handler
+	case missed:
+		fmt.Fprintln(os.Stderr, "bench: a target was missed")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, b *bench, json string) (missed bool, err error) {
+	b.folder, err = os.MkdirTemp("", "drover-bench-")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.folder)) }()
+	b.lab, err = lab.Start(ctx, lab.Options{Log: os.Stderr})
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, b.lab.Stop()) }()
+	b.a, b.b = b.lab.Site("site-a"), b.lab.Site("site-b")
+
+	var rows []Row
+	for _, m := range measurements {
+		if !b.only.MatchString(m.name) {
+			continue
+		}
+		more, err := m.measure(ctx, b)
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, more...)
+	}
+	for _, r := range rows {
+		missed = missed || !r.OK
+	}
+	return missed, report(os.Stdout, rows, json)
+}

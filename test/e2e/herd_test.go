@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/test/lab"
+)
+
+// killSeed chooses the moments at which runbooks are killed; a failing run names
+// the moments, which say more than the seed.
+const killSeed = 20251122
+
+// killed is the exit code of a process that SIGKILL has ended.
+const killed = 137
+
+// herdImages is a plan of its own with a group of both modes and an image more.
+const herdImages = `pools:
+  - name: rbd
+    images:
+      - glob: HERD-journal-*
+      - glob: HERD-snapshot-*
+        mode: snapshot
+        schedules: [{every: 1h}]
+groups:
+  - name: both
+    images:
+      - {pool: rbd, name: HERD-journal-0}
+      - {pool: rbd, name: HERD-snapshot-0}
+`
+
+// herd is the images of one of several plans over the same pool, so that their
+// runs go side by side.
+type herd struct {
+	file   string
+	images moving
+	sites  []*lab.Site
+}
+
+// herds makes some, replaying from site-a to site-b and fit to move.
+func herds(t *testing.T, l *lab.Lab, n int) (all []herd, images moving) {
+	t.Helper()
+	images = moving{}
+	for i := range n {
+		name := fmt.Sprintf("herd%d", i)
+		mine := moving{}
+		for image, mode := range map[string]string{"-journal-0": "journal", "-journal-1": "journal", "-snapshot-0": "snapshot"} {
+			mine["rbd/"+name+image], images["rbd/"+name+image] = mode, mode
+		}
+		text := strings.Replace(twoWay(herdImages), "name: e2e", "name: "+name, 1)
+		all = append(all, herd{file: plan(t, l, "rbd", strings.ReplaceAll(text, "HERD", name)), images: mine, sites: l.Sites()})
+	}
+	images.make(t, l.Site("site-a"))
+	for _, h := range all {
+		ok(t, "plan", "apply", "--yes", "--wait", "none", h.file)
+	}
+	for _, h := range all {
+		eventually(t, 3*time.Minute, "herd that is fit to move", func() (bool, string) {
+			r := call(t, "switchover", "--dry-run", "--to", "site-b", h.file)
+			return r.code == 0, r.String()
+		})
+	}
+	return all, images
+}
+
+// killing says how a runbook is begun and killed.
+type killing struct {
+	// begin are the words of a runbook that no process has begun yet.
+	begin func(t *testing.T, h herd) []string
+	// span is about what it takes while all herds are at it.
+	span time.Duration
+	// limit is for the process that is left alone.
+	limit time.Duration
+}
+
+// all carries the runbook out for all herds at once: it is killed after a time,
+// and the process that takes it up too. A third one brings it to its end. It
+// answers with how many processes were killed.
+func (k killing) all(t *testing.T, moments *rand.Rand, herds []herd) (kills int) {
+	t.Helper()
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex
+	)
+	for i, h := range herds {
+		first, second := time.Duration(moments.Int64N(int64(k.span))), time.Duration(moments.Int64N(int64(k.span)))
+		wg.Go(func() {
+			n := k.twice(t, h, first, second)
+			mu.Lock()
+			defer mu.Unlock()
+			kills += n
+			t.Logf("herd %d: killed %d times, of %s and %s", i, n, first.Round(time.Millisecond), second.Round(time.Millisecond))
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return kills
+}
+
+func (k killing) twice(t *testing.T, h herd, first, second time.Duration) (kills int) {
+	t.Helper()
+	for _, after := range []time.Duration{first, second} {
+		r := k.goOn(t, h, after)
+		switch r.code {
+		case 0:
+			return kills
+		case killed:
+			kills++
+		default:
+			t.Errorf("want it killed, or done\n%s", r)
+			return kills
+		}
+	}
+	if r := k.goOn(t, h, k.limit); r.code != 0 {
+		t.Errorf("want the run completed\n%s\n%s", r, h.account(t))
+	}
+	return kills
+}
+
+// account is what Ceph itself says of the herd's images.
+func (h herd) account(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	for image, mode := range h.images {
+		history := []string{"journal", "status", "--image", image}
+		if mode == "snapshot" {
+			history = []string{"snap", "ls", "--all", image}
+		}
+		for _, s := range h.sites {
+			for _, args := range [][]string{{"mirror", "image", "status", image}, history, {"status", image}} {
+				said, err := s.Rbd(t.Context(), args...)
+				fmt.Fprintf(&out, "%s: rbd %s: %v\n%s\n", s.Name, strings.Join(args, " "), err, said)
+			}
+		}
+	}
+	return out.String()
+}
+
+// goOn takes up the herd's run, or begins it where none is recorded, and kills
+// that process after a time.
+func (k killing) goOn(t *testing.T, h herd, after time.Duration) (r result) {
+	t.Helper()
+	eventually(t, 3*time.Minute, "process that gets to work", func() (bool, string) {
+		var args []string
+		if len(runsOf(t, h.file).open()) > 0 {
+			args = []string{"runs", "resume", "--yes", h.file}
+		} else {
+			args = k.begin(t, h)
+		}
+		// Refused or kept away (13, 10) for as long as reports are old, and the
+		// dead process's lease is good; what was approved may be stale (12) by now.
+		r = cut(t, syscall.SIGKILL, after, args...)
+		return r.code != 10 && r.code != 12 && r.code != 13, r.String()
+	})
+	return r
+}
