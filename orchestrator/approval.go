@@ -27,12 +27,28 @@ func (b *Book) Approve(ctx context.Context, a Approval) error {
 		return refusal("say until when it is good", "an approval without end")
 	}
 	if a.At.IsZero() {
-		a.At = time.Now().UTC()
+		a.At = b.now().UTC()
 	}
 	if a.By == "" {
 		a.By = b.by
 	}
 	return b.appendBody(ctx, Entry{Kind: EntryApproval, At: a.At, By: a.By, Run: a.Run}, a)
+}
+
+// clocksDiffer is by how much the clocks of two hosts may differ. A word from
+// further ahead is no word: with a clock that is wrong it would be good for ever.
+const clocksDiffer = 5 * time.Minute
+
+// wordTooOld tells how long ago a person's word was given, where that is too long
+// for it to be good, or is yet to come; "" where it is good.
+func wordTooOld(given, now time.Time, good time.Duration) string {
+	switch age := now.Sub(given); {
+	case age > good:
+		return age.Round(time.Second).String() + " ago"
+	case age < -clocksDiffer:
+		return "by a clock that is " + (-age).Round(time.Second).String() + " ahead of this host's"
+	}
+	return ""
 }
 
 // Approved returns the newest approval of a step; nil when there is none. It is
@@ -50,7 +66,7 @@ func (b *Book) Approved(run, step, hash string, now time.Time) (approval *Approv
 		if json.Unmarshal(given[i].Body, &a) != nil || a.Step != step {
 			continue
 		}
-		return &a, a.Evidence != hash || !now.Before(a.Until)
+		return &a, a.Evidence != hash || wordTooOld(a.At, now, a.Until.Sub(a.At)) != ""
 	}
 	return nil, false
 }

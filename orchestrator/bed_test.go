@@ -83,11 +83,19 @@ func (r simRunner) Command(start bool) string {
 	return "kill $(cat rbd-mirror.pid)"
 }
 
-func (b *bed) sites(ctx context.Context) *orchestrator.Sites {
-	runner := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Runner, error) {
-		return simRunner{b: b, site: s.Name}, nil
+// handsOf are the hands on a site's daemon, where the plan has Drover run it.
+func handsOf(s plans.Site, r orchestrator.Runner) orchestrator.Hands {
+	if s.Daemon.Run == plans.RunNone || s.Daemon.Run == "" {
+		return orchestrator.Hands{}
 	}
-	return orchestrator.OpenSites(ctx, b.plan, b.open, runner)
+	return orchestrator.Hands{Runner: r}
+}
+
+func (b *bed) sites(ctx context.Context) *orchestrator.Sites {
+	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
+		return handsOf(s, simRunner{b: b, site: s.Name}), nil
+	}
+	return orchestrator.OpenSites(ctx, b.plan, b.open, hands)
 }
 
 func (b *bed) apply(o orchestrator.Options) (*orchestrator.Result, error) {

@@ -40,6 +40,7 @@ type Book struct {
 	ref     replay.LedgerRef
 	by      string        // who writes: user@host
 	answer  time.Duration // how long a site may take to answer
+	now     func() time.Time
 	shelves []*shelf      // one for each site, in the plan's order
 
 	ctx     context.Context // of writes in the background
@@ -78,6 +79,7 @@ func ReadBook(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, error
 		ref:      replay.LedgerRef{Pool: plan.Pools[0].Name, Object: "ledger." + plan.Name},
 		by:       whoWrites(),
 		answer:   answerTime(plan),
+		now:      sites.now,
 		clock:    keyClock{writer: hex.EncodeToString(writer[:])},
 		values:   map[string][]byte{},
 		standing: map[EntryKind][]Entry{},

@@ -120,7 +120,7 @@ func (b *Book) post(entries []Entry) (*delivery, error) {
 		return nil, errClosed
 	}
 	d := &delivery{legs: make([]leg, len(b.shelves)), done: make(chan struct{}), fresh: true}
-	now := time.Now()
+	now := b.now()
 	for _, e := range entries {
 		e.Key = b.clock.next(now)
 		if e.At.IsZero() {
@@ -190,7 +190,7 @@ func (b *Book) turn(d *delivery) {
 func (b *Book) stored(d *delivery, s *shelf) {
 	d.legs[s.index] = leg{state: legStored}
 	if d.fresh {
-		b.list(d.records, time.Now())
+		b.list(d.records, b.now())
 		d.fresh = false
 	}
 	if d.withdrawn {

@@ -203,7 +203,7 @@ func (s *Session) prepareGate(ctx context.Context, shelf *shelf) error {
 		return fmt.Errorf("nothing is done at %s before its records have been read: %w", shelf.name, shelf.named(err))
 	}
 	s.book.mu.Lock()
-	s.book.list(records, time.Now())
+	s.book.list(records, s.book.now())
 	s.book.mu.Unlock()
 	return nil
 }
@@ -287,7 +287,7 @@ func (s *Session) shutOut(ctx context.Context, shelf *shelf, sleeper *openSessio
 	}
 	out := ShutOut{
 		Session: sleeper.ID, Who: sleeper.who(), Ended: sleeper.ended, Site: shelf.name, Addresses: addresses, Unfenced: instead,
-		At: time.Now().UTC(), Until: time.Now().Add(lasts).UTC(), For: s.body.ID, By: s.body.who(s.book.by),
+		At: s.book.now().UTC(), Until: s.book.now().Add(lasts).UTC(), For: s.body.ID, By: s.body.who(s.book.by),
 	}
 	if err := s.book.appendBody(ctx, Entry{Kind: EntryShutOut, Run: s.purpose.Run, At: out.At}, out); err != nil {
 		return fmt.Errorf("%s is shut out at %s, which could not be recorded: %w", sleeper.who(), shelf.name, err)

@@ -123,7 +123,7 @@ func (b *Book) readAll(ctx context.Context, whole bool) ([]reading, []Entry, err
 			continue
 		}
 		wg.Go(func() {
-			r.began = time.Now()
+			r.began = b.now()
 			after := ""
 			if !whole {
 				after = b.readFrom(s)
@@ -156,7 +156,7 @@ func (b *Book) readAll(ctx context.Context, whole bool) ([]reading, []Entry, err
 	if len(errs) == len(b.shelves) {
 		return nil, nil, fmt.Errorf("the records of plan %s cannot be read at any site: %w", b.plan.Name, asUnreachable(replay.OneLine(errs...)))
 	}
-	return readings, b.list(all, time.Now()), nil
+	return readings, b.list(all, b.now()), nil
 }
 
 // asUnreachable makes an error that says that sites do not answer an

@@ -121,7 +121,7 @@ type Choice struct {
 // well, for as long as ctx lasts; a comparison that fails is part of the
 // evidence. The error tells that no site at all could be asked.
 func splitEvidence(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef, deep bool) (*SplitEvidence, error) {
-	e := &SplitEvidence{Image: ref, At: time.Now().UTC(), Sites: make([]SideEvidence, len(plan.Sites))}
+	e := &SplitEvidence{Image: ref, At: sites.now().UTC(), Sites: make([]SideEvidence, len(plan.Sites))}
 	if group := plan.GroupOf(ref.Pool.Name, ref.Namespace, ref.Name); group != nil {
 		e.Group = group.Name
 	}

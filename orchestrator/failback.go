@@ -42,7 +42,7 @@ func PrepareFailback(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 	if from, to, err = direction(plan, stands, from, to); err != nil {
 		return nil, err
 	}
-	p := &Prepared{book: book, Run: newRun(plan, Failback, from, to, o.Reason)}
+	p := &Prepared{book: book, Run: newRun(plan, book.now(), Failback, from, to, o.Reason)}
 	p.Run.Fence, p.Run.Verify = o.Fence, o.Verify
 	var c checks
 	checkSites(&c, plan, obs, from, to)

@@ -36,7 +36,7 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{book: book, Run: newRun(plan, Failover, from, to, o.Reason)}
+	p := &Prepared{book: book, Run: newRun(plan, book.now(), Failover, from, to, o.Reason)}
 	p.Run.Unfenced, p.Run.LeaveDaemon = o.Unfenced, o.LeaveDaemon
 	p.Probes = probes(ctx, plan, sites, obs, from, to)
 	var c checks

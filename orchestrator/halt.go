@@ -119,7 +119,7 @@ func (b *Book) supplement(ctx context.Context, h Halt, paused, goesOn []PausedSc
 		return nil
 	}
 	h.Paused, h.GoesOn = paused, goesOn
-	return b.appendBody(ctx, Entry{Kind: EntryHalt, At: time.Now().UTC(), By: b.by, Run: h.Run}, h)
+	return b.appendBody(ctx, Entry{Kind: EntryHalt, At: b.now().UTC(), By: b.by, Run: h.Run}, h)
 }
 
 // claimHalt notes the first halt that covers something.
@@ -207,7 +207,7 @@ func (b *Book) Halt(ctx context.Context, h Halt) error {
 		h.ID = "halt-" + hex.EncodeToString(id[:])
 	}
 	if h.At.IsZero() {
-		h.At = time.Now().UTC()
+		h.At = b.now().UTC()
 	}
 	if h.By == "" {
 		h.By = b.by

@@ -21,7 +21,7 @@ type ObserveOptions struct {
 	Neighbours bool
 	// Records of the plan: halts, runs that are not over, tombstones.
 	Records bool
-	// Now gives the time of the observation; nil: time.Now.
+	// Now gives the time of the observation; nil: the clock of the sites.
 	Now func() time.Time
 }
 
@@ -31,7 +31,7 @@ type ObserveOptions struct {
 // fails; faults are in the observation.
 func Observe(ctx context.Context, plan *plans.Plan, sites *Sites, o ObserveOptions) *Observation {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = sites.now
 	}
 	obs := &Observation{Plan: plan.Name, At: o.Now().UTC(), Sites: make([]SiteObservation, len(sites.entries))}
 	var wg sync.WaitGroup
@@ -58,7 +58,7 @@ func observeSite(ctx context.Context, plan *plans.Plan, e *siteEntry, o ObserveO
 		silent.Took = time.Since(began)
 		return silent
 	}
-	look := siteLook{site: e.site, runner: e.runner, name: e.plan.Name, options: o, plan: plan}
+	look := siteLook{site: e.site, runner: e.hands.Runner, name: e.plan.Name, options: o, plan: plan}
 	watched, stop := watchLife(ctx, plan, e.site)
 	defer stop()
 	seen, err := within(watched, func() (SiteObservation, error) { return look.all(watched, identity), nil }, func(SiteObservation) {})

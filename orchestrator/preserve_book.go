@@ -79,7 +79,7 @@ func DropPreserved(ctx context.Context, sites *Sites, book *Book, id string) err
 	if err := removePreserved(ctx, site, p); err != nil {
 		return err
 	}
-	now := time.Now().UTC()
+	now := book.now().UTC()
 	p.Removed = &now
 	entry, err := preservedEntry(p)
 	if err != nil {

@@ -54,7 +54,7 @@ func PrepareResync(ctx context.Context, plan *plans.Plan, sites *Sites, o Resync
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{book: book, Run: newRun(plan, Resync, loser, o.Keep, o.Reason)}
+	p := &Prepared{book: book, Run: newRun(plan, book.now(), Resync, loser, o.Keep, o.Reason)}
 	p.Run.Fence, p.Run.Verify = o.Fence, !o.NoVerify
 	var c checks
 	checkSites(&c, plan, obs, loser, o.Keep)

@@ -64,7 +64,7 @@ func (s *stand) givenUpIn(book *Book) *Tombstone {
 			return nil // two primaries, and no failover is the cause
 		case t == nil:
 			lives = lives || primary
-		case found == nil || found.At.Before(t.At):
+		case found == nil || t.after(found):
 			found = t
 		}
 	}
@@ -111,7 +111,7 @@ func (t *Tombstone) words() string {
 // nil: there is none.
 func overtaken(book *Book, ref replay.ImageRef, keep, loser string) *Tombstone {
 	kept, lost := book.Tombstone(keep, ref), book.Tombstone(loser, ref)
-	if kept == nil || lost != nil && lost.At.After(kept.At) {
+	if kept == nil || lost != nil && lost.after(kept) {
 		return nil
 	}
 	return kept

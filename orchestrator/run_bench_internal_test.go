@@ -178,7 +178,7 @@ func freeRun(tb testing.TB, images int) (cpu time.Duration, steps int64, peak ui
 	for i, ref := range w.refs {
 		moved[i] = RunImage{Ref: ref, Mode: replay.ModeJournal}
 	}
-	p := &Prepared{Run: newRun(plan, Switchover, "a", "b", ""), book: book}
+	p := &Prepared{Run: newRun(plan, book.now(), Switchover, "a", "b", ""), book: book}
 	p.Run.Units = unitsOf(plan, moved)
 	done := make(chan struct{})
 	var watch sync.WaitGroup

@@ -76,7 +76,7 @@ func (e *engine) travel() *RunReport {
 	}
 	e.keepOpen()
 	e.report.Discards = c.discards()
-	e.report.Ended, e.report.Took = time.Now().UTC(), time.Since(began)
+	e.report.Ended, e.report.Took = c.sites.now().UTC(), time.Since(began)
 	c.outcome = string(e.report.Outcome)
 	if e.report.Outcome.over() {
 		e.forget()

@@ -15,8 +15,8 @@ import (
 	"github.com/drover-io/drover/replay/sim"
 )
 
-// trouble comes at one of a run's calls and passes after two minutes. The clock
-// of a synctest bubble cannot jump, so that clocks that do are no case here.
+// trouble comes at one of a run's calls and passes after two minutes. Clocks that
+// jump are TestRunHistories' and TestClockJumps'.
 type trouble struct {
 	name string
 	come func(w *sim.World) (pass func())

@@ -115,7 +115,7 @@ func (w *writer) handOver(unit RunUnit) program {
 		if i.Mode == replay.ModeSnapshot {
 			command, proof = w.at(to).rbd("snap", "ls", "--all", i.Ref.String()), "the newest mirror snapshot at "+to+" is complete, is a demotion, and names the newest one at "+from
 		}
-		return w.step(StepProve, &unit, i, to, "prove that "+to+" holds all of it", command, proof, proveAct{x(i)}), true
+		return w.step(StepProve, &unit, i, to, "prove that "+to+" holds all of it", command, proof, proveAct{x(i), i.Mode}), true
 	}))
 	p.commits = len(p.stages)
 	add(each(&unit, func(i *RunImage) (Step, bool) {

@@ -30,8 +30,8 @@ type Prepared struct {
 }
 
 // newRun begins the description of a run.
-func newRun(plan *plans.Plan, book Runbook, from, to, reason string) Run {
-	now := time.Now().UTC()
+func newRun(plan *plans.Plan, now time.Time, book Runbook, from, to, reason string) Run {
+	now = now.UTC()
 	return Run{
 		ID: newRunID(book, now), Runbook: book, Plan: plan.Name, Fingerprint: plan.Fingerprint(),
 		From: from, To: to, By: whoWrites(), Reason: reason, Began: now,

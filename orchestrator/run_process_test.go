@@ -42,6 +42,10 @@ type process struct {
 
 	before int // runs that others had made
 
+	word bool // who runs it gives their word again when it has grown old
+
+	skew atomic.Int64 // by how much its clock is ahead, in nanoseconds
+
 	calls, changes atomic.Int64
 	dead           atomic.Bool
 
@@ -166,10 +170,12 @@ func (p *process) sites(ctx context.Context) *orchestrator.Sites {
 	open := func(_ context.Context, s plans.Site) (orchestrator.Site, error) {
 		return p.b.world.Client(s.Name, p.gate), nil
 	}
-	runner := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Runner, error) {
-		return processRunner{simRunner{b: p.b, site: s.Name}, p}, nil
+	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
+		return handsOf(s, processRunner{simRunner{b: p.b, site: s.Name}, p}), nil
 	}
-	return orchestrator.OpenSites(ctx, p.b.plan, open, runner)
+	sites := orchestrator.OpenSites(ctx, p.b.plan, open, hands)
+	sites.DateBy(func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) })
+	return sites
 }
 
 // preparer is a runbook with what a person said to it.
@@ -242,6 +248,8 @@ func (b *bed) finish(p *process, prepare preparer, ask func(why string) orchestr
 		o.Hooks = orchestrator.HooksAsk
 		switch {
 		case err == nil:
+		case p.word && errors.Is(err, orchestrator.ErrStale):
+			o.Word = true
 		case ask != nil && strings.Contains(err.Error(), "how it ended is not known"):
 			o.Hooks = ask(err.Error())
 			account = append(account, fmt.Sprint("answer: ", o.Hooks))

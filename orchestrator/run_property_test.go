@@ -87,6 +87,7 @@ type meddling struct {
 // runHistory is one history.
 type runHistory struct {
 	*bed
+	seed    uint64
 	rng     *rand.Rand
 	shape   runShape
 	refs    []replay.ImageRef
@@ -100,12 +101,14 @@ type runHistory struct {
 	plan    []meddling
 	touched map[replay.ImageRef]bool // somebody changed its role by hand
 	removes []func()
+	clocks  int      // processes that were given one
+	inHand  *process // that has the run
 	prep    *orchestrator.Prepared
 }
 
 func newRunHistory(t *testing.T, seed uint64) *runHistory {
 	rng := rand.New(rand.NewPCG(seed, 77)) //nolint:gosec // to be repeated, not to be secret
-	h := &runHistory{rng: rng, touched: map[replay.ImageRef]bool{}, over: rng.IntN(3) == 0}
+	h := &runHistory{seed: seed, rng: rng, touched: map[replay.ImageRef]bool{}, over: rng.IntN(3) == 0}
 	h.shape = runShapes()[rng.IntN(len(runShapes()))]
 	h.bed, h.refs = h.shape.build(t, seed, rng.IntN(8) == 0)
 	h.ink = h.bed.ink(h.refs...)
@@ -119,11 +122,24 @@ func (h *runHistory) notef(format string, args ...any) {
 	fmt.Fprintf(&h.account, format+"\n", args...)
 }
 
+// skews are by how much the clock of a host may be ahead.
+var skews = []time.Duration{0, 0, 0, time.Minute, time.Hour, -time.Hour, 200 * 24 * time.Hour, -200 * 24 * time.Hour}
+
+// immortal is a process that does not die, on a host whose clock may be wrong.
+func (h *runHistory) immortal() *process {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.bed.immortal()
+	p.skew.Store(int64(skews[(h.seed+uint64(5*h.clocks))%uint64(len(skews))]))
+	h.clocks++
+	return p
+}
+
 // meddles are what may happen in between.
 var meddles = []string{
 	"promote by hand", "promote by force", "demote by hand", "vanish", "return", "freeze", "thaw", "sever", "mend",
 	"kill daemon", "start daemon", "busy", "read-only", "lost answers", "hang", "take the lease", "write", "write", "halt",
-	"no caps", "fence hangs",
+	"no caps", "fence hangs", "clock jumps",
 }
 
 func (h *runHistory) meddling() meddling {
@@ -157,6 +173,7 @@ func (h *runHistory) play() string {
 	}
 	h.notef("%s, failover %v, dies at %d (%s), %+v", h.shape.name, h.over, p.at, p.death, h.plan)
 	h.watch = h.bed.watch(h.refs...)
+	h.inHand = p
 	p.between = func(n int64, _ simCall) { h.meddle(n) }
 	prepared, r, err := p.start(h.t.Context(), prepare, orchestrator.RunOptions{Parallel: h.rng.IntN(3)})
 	h.prep = prepared
@@ -316,6 +333,8 @@ func (h *runHistory) does(m meddling) error {
 		}
 	case "halt":
 		return h.halt(m.ref)
+	case "clock jumps":
+		h.inHand.skew.Store(int64(skews[m.call%int64(len(skews))]))
 	}
 	return nil
 }

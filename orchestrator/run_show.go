@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/drover-io/drover/plans"
 )
@@ -95,7 +94,7 @@ func EndRun(ctx context.Context, plan *plans.Plan, sites *Sites, id, reason stri
 	}()
 	session.Tell(tell)
 	s.Account(book)
-	body, err := json.Marshal(RunReport{Run: s.Run, Outcome: RunGivenUp, Why: reason, Discards: s.Discards, Ended: time.Now().UTC()})
+	body, err := json.Marshal(RunReport{Run: s.Run, Outcome: RunGivenUp, Why: reason, Discards: s.Discards, Ended: book.now().UTC()})
 	if err != nil {
 		return err
 	}

@@ -50,10 +50,10 @@ func (s *sleeper) sites(ctx context.Context) *orchestrator.Sites {
 	open := func(_ context.Context, site plans.Site) (orchestrator.Site, error) {
 		return s.b.world.Client(site.Name, s.gate), nil
 	}
-	runner := func(_ *plans.Plan, site plans.Site, _ orchestrator.Site) (orchestrator.Runner, error) {
-		return simRunner{b: s.b, site: site.Name}, nil
+	hands := func(_ *plans.Plan, site plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
+		return handsOf(site, simRunner{b: s.b, site: site.Name}), nil
 	}
-	return orchestrator.OpenSites(ctx, s.b.plan, open, runner)
+	return orchestrator.OpenSites(ctx, s.b.plan, open, hands)
 }
 
 // start lets it prepare and start a run; the error comes when it has ended.

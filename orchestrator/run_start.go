@@ -40,7 +40,7 @@ func Start(ctx context.Context, plan *plans.Plan, sites *Sites, p *Prepared, o R
 		return nil, p.Refused
 	}
 	if len(p.Run.Units) == 0 {
-		return &RunReport{Run: p.Run, Outcome: RunDone, Ended: time.Now().UTC()}, nil
+		return &RunReport{Run: p.Run, Outcome: RunDone, Ended: sites.now().UTC()}, nil
 	}
 	r := &running{plan: plan, sites: sites, book: p.book, run: &p.Run, options: o}
 	return r.carryOut(ctx)
@@ -66,9 +66,9 @@ func Resume(ctx context.Context, plan *plans.Plan, sites *Sites, id string, o Ru
 			Hint: "resume with the plan as it was; or end the run as it stands: drover runs end FILE " + s.Run.ID + " --reason TEXT",
 		}
 	}
-	if age := time.Since(s.Run.Began); s.Run.gives() && !o.Word && age > plan.Runbooks.Approval.Std() {
+	if old := wordTooOld(s.Run.Began, sites.now(), plan.Runbooks.Approval.Std()); old != "" && s.Run.gives() && !o.Word {
 		return nil, &Hinted{
-			Err:  fmt.Errorf("%w: the word for run %s was given %s ago, and is good for %s", ErrStale, s.Run.ID, age.Round(time.Second), plan.Runbooks.Approval),
+			Err:  fmt.Errorf("%w: the word for run %s was given %s, and is good for %s", ErrStale, s.Run.ID, old, plan.Runbooks.Approval),
 			Hint: "drover status shows how the sites are now; drover runs resume FILE " + s.Run.ID + ", without --yes, asks again",
 		}
 	}
@@ -258,7 +258,7 @@ func (r *running) approved(ctx context.Context, step string) (string, bool) {
 	if _, err := r.book.Refresh(ctx); err != nil {
 		return "", false // look again
 	}
-	a, stale := r.book.Approved(r.run.ID, step, "", time.Now())
+	a, stale := r.book.Approved(r.run.ID, step, "", r.book.now())
 	if a == nil || stale {
 		return "", false
 	}

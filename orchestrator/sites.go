@@ -135,39 +135,52 @@ type Runner interface {
 	Command(start bool) string
 }
 
-// RunnerFor makes the runner of a site. It is asked only where the plan says
-// that the daemon is run by Drover in some way, and may be nil when no daemon
-// shall be looked after.
-type RunnerFor func(plan *plans.Plan, site plans.Site, opened Site) (Runner, error)
+// Hands is how Drover reaches the rbd-mirror daemon of a site.
+type Hands struct {
+	Runner Runner        // nil when others run it
+	Replay ReplayControl // nil when its admin socket is out of reach
+}
+
+// HandsFor says how the daemon of a site is reached.
+type HandsFor func(plan *plans.Plan, site plans.Site, opened Site) (Hands, error)
 
 // Sites are the sites of a plan, each opened or known not to be.
 type Sites struct {
 	entries []siteEntry
 	open    Opener // by which they were opened
+	clock   func() time.Time
 }
 
+// DateBy has records dated by a clock; without, by the host's. Wall clocks jump
+// and differ between hosts, so that nothing else goes by it: deadlines and leases
+// go by the monotonic clock, and what came first by the order of the records. Call
+// it before the sites are used.
+func (s *Sites) DateBy(clock func() time.Time) { s.clock = clock }
+
+func (s *Sites) now() time.Time { return s.clock() }
+
 type siteEntry struct {
-	plan   plans.Site
-	site   Site   // nil when err is set
-	runner Runner // nil when nobody looks after the daemon there
-	err    error
+	plan  plans.Site
+	site  Site // nil when err is set
+	hands Hands
+	err   error
 }
 
 // OpenSites opens all sites of the plan at once. A site that does not open
 // within the plan's check timeout is an error of that site alone; it shows in
 // observations. OpenSites itself never fails.
-func OpenSites(ctx context.Context, plan *plans.Plan, open Opener, runners RunnerFor) *Sites {
-	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open}
+func OpenSites(ctx context.Context, plan *plans.Plan, open Opener, hands HandsFor) *Sites {
+	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open, clock: time.Now}
 	var wg sync.WaitGroup
 	for i, site := range plan.Sites {
 		s.entries[i].plan = site
-		wg.Go(func() { s.entries[i].open(ctx, plan, open, runners) })
+		wg.Go(func() { s.entries[i].open(ctx, plan, open, hands) })
 	}
 	wg.Wait()
 	return s
 }
 
-func (e *siteEntry) open(ctx context.Context, plan *plans.Plan, open Opener, runners RunnerFor) {
+func (e *siteEntry) open(ctx context.Context, plan *plans.Plan, open Opener, hands HandsFor) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime(plan))
 	defer cancel()
 	opened, err := within(ctx, func() (Site, error) { return open(ctx, e.plan) }, func(late Site) { _ = late.Close() })
@@ -176,10 +189,10 @@ func (e *siteEntry) open(ctx context.Context, plan *plans.Plan, open Opener, run
 		return
 	}
 	e.site = opened
-	if runners == nil || e.plan.Daemon.Run == plans.RunNone || e.plan.Daemon.Run == "" {
+	if hands == nil {
 		return
 	}
-	e.runner, e.err = runners(plan, e.plan, opened)
+	e.hands, e.err = hands(plan, e.plan, opened)
 	if e.err != nil {
 		_ = opened.Close()
 		e.site = nil
@@ -247,7 +260,18 @@ func (s *Sites) Site(name string) (Site, error) {
 func (s *Sites) Runner(name string) Runner {
 	for _, e := range s.entries {
 		if e.plan.Name == name {
-			return e.runner
+			return e.hands.Runner
+		}
+	}
+	return nil
+}
+
+// Replay returns who steers the replay of single images at a site; nil: nobody
+// can.
+func (s *Sites) Replay(name string) ReplayControl {
+	for _, e := range s.entries {
+		if e.plan.Name == name {
+			return e.hands.Replay
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func PrepareSwitchover(ctx context.Context, plan *plans.Plan, sites *Sites, o Sw
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{book: book, Run: newRun(plan, Switchover, from, to, o.Reason)}
+	p := &Prepared{book: book, Run: newRun(plan, book.now(), Switchover, from, to, o.Reason)}
 	p.Run.Fence = o.Fence
 	var c checks
 	checkSites(&c, plan, obs, from, to)

@@ -19,7 +19,12 @@ type Tombstone struct {
 	Reason string            `json:"reason,omitempty"`
 	At     time.Time         `json:"at"`
 	Loss   json.RawMessage   `json:"loss,omitempty"` // what was shown as lost
+
+	key string // of its entry, once it is recorded
 }
+
+// after reports whether it was recorded after another, whatever the clocks said.
+func (t *Tombstone) after(other *Tombstone) bool { return t.key > other.key }
 
 // tombstoneBody is a tombstone, or what lifts some. A lift names the entries
 // that it lifts, so that it can never lift one that its writer had not seen.
@@ -30,7 +35,6 @@ type tombstoneBody struct {
 
 // grave is a tombstone as it stands.
 type grave struct {
-	key string
 	Tombstone
 	covers map[replay.ImageRef]bool // what has not been lifted
 }
@@ -52,7 +56,8 @@ func (b *Book) gravesAt(site string) []*grave {
 			lifts = append(lifts, t)
 			continue
 		}
-		g := &grave{key: e.Key, Tombstone: t.Tombstone, covers: make(map[replay.ImageRef]bool, len(t.Images))}
+		t.key = e.Key
+		g := &grave{Tombstone: t.Tombstone, covers: make(map[replay.ImageRef]bool, len(t.Images))}
 		for _, ref := range t.Images {
 			g.covers[ref] = true
 		}
@@ -103,7 +108,7 @@ func (b *Book) Bury(ctx context.Context, t Tombstone) error {
 		return nil
 	}
 	if t.At.IsZero() {
-		t.At = time.Now().UTC()
+		t.At = b.now().UTC()
 	}
 	return b.appendBody(ctx, Entry{Kind: EntryTombstone, At: t.At, Run: t.Run}, t)
 }
@@ -138,7 +143,7 @@ func (b *Book) Tombstone(site string, ref replay.ImageRef) *Tombstone {
 // Lift takes back the tombstones that cover images at a site, all that are
 // known by now; for images without one it does nothing.
 func (b *Book) Lift(ctx context.Context, site string, images []replay.ImageRef, run string) error {
-	lift := tombstoneBody{Tombstone: Tombstone{Site: site, Run: run, At: time.Now().UTC()}}
+	lift := tombstoneBody{Tombstone: Tombstone{Site: site, Run: run, At: b.now().UTC()}}
 	covered := map[replay.ImageRef]bool{}
 	b.mu.Lock()
 	for _, g := range b.graves(site) {

@@ -104,6 +104,9 @@ func (c *checker) daemon(d *Daemon, path string) {
 			c.outOfPlace(path+"."+k.key, fmt.Sprintf("means nothing with run: %s", d.Run), fmt.Sprintf("write run: %s or remove it", k.run))
 		}
 	}
+	if d.Run == RunProcess {
+		c.outOfPlace(path+".sockets", "means nothing with run: process", "remove it: they are in the daemon's directory")
+	}
 }
 
 func (c *checker) fence(f *Fence, path string) {

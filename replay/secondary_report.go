@@ -47,7 +47,7 @@ func (j *judge) judgeReport(s *SiteEvidence, v *SecondaryVerdict) {
 		j.problemf(ProblemReportStale, s.Site, "the last report of %s is of a daemon that is gone", s.Site)
 		return
 	case v.Stale:
-		j.problemf(ProblemReportStale, s.Site, "the last report of %s is %s old", s.Site, roughly(j.Now.Sub(r.Updated)))
+		j.problemf(ProblemReportStale, s.Site, "the last report of %s is %s old by this host's clock", s.Site, roughly(j.Now.Sub(r.Updated)))
 		return
 	}
 	text := cmp.Or(r.Description, string(r.State))

@@ -25,7 +25,7 @@ func newBackend() (*backend, error) {
 			}
 			return opened, nil
 		},
-		runners: newRunner,
-		close:   func() error { return nil },
+		hands: handsOn,
+		close: func() error { return nil },
 	}, nil
 }

@@ -40,8 +40,11 @@ func newBackend() (*backend, error) {
 			}
 			return site, nil
 		},
-		runners: func(_ *plans.Plan, site plans.Site, _ orchestrator.Site) (orchestrator.Runner, error) {
-			return &simRunner{world: file.World, site: site.Name}, nil
+		hands: func(_ *plans.Plan, site plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
+			if site.Daemon.Run == plans.RunNone {
+				return orchestrator.Hands{}, nil
+			}
+			return orchestrator.Hands{Runner: &simRunner{world: file.World, site: site.Name}}, nil
 		},
 		close: file.Close,
 	}, nil

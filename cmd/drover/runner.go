@@ -13,7 +13,6 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/plans"
-	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/rbdmirror"
 )
 
@@ -22,28 +21,6 @@ type runner struct {
 	rbdmirror.Runner
 	remove      func(context.Context) error // ends it and leaves nothing behind
 	start, stop string                      // equivalent command lines
-	folder      string                      // where its admin sockets are; "" when they cannot be reached
-}
-
-// StopReplay stops the replay of one image, until StartReplay or a restart.
-func (r *runner) StopReplay(ctx context.Context, ref replay.ImageRef) error {
-	return r.order(ctx, func(a rbdmirror.AdminSocket) error { return a.Stop(ctx, rbdmirror.ImageTarget(ref.String())) })
-}
-
-// StartReplay starts it again.
-func (r *runner) StartReplay(ctx context.Context, ref replay.ImageRef) error {
-	return r.order(ctx, func(a rbdmirror.AdminSocket) error { return a.Start(ctx, rbdmirror.ImageTarget(ref.String())) })
-}
-
-func (r *runner) order(ctx context.Context, give func(rbdmirror.AdminSocket) error) error {
-	if r.folder == "" {
-		return nil // only the host that runs it can reach its admin socket
-	}
-	socket, err := rbdmirror.FindAdminSocket(ctx, r.folder)
-	if err != nil {
-		return err
-	}
-	return give(socket)
 }
 
 // Running tells whether the daemon runs, and where.
@@ -88,21 +65,25 @@ func (r *runner) Command(start bool) string {
 	return r.stop
 }
 
-// newRunner makes the runner that a site's plan names.
-func newRunner(plan *plans.Plan, site plans.Site, opened orchestrator.Site) (orchestrator.Runner, error) {
+// handsOn reaches a site's daemon as its plan says.
+func handsOn(plan *plans.Plan, site plans.Site, opened orchestrator.Site) (orchestrator.Hands, error) {
+	var hands orchestrator.Hands
+	if folder := site.Daemon.SocketFolder(); folder != "" {
+		hands.Replay = &replayControl{folder: folder}
+	}
 	switch site.Daemon.Run {
 	case plans.RunProcess:
-		return processRunner(plan, site), nil
+		hands.Runner = processRunner(plan, site)
 	case plans.RunSystemd:
-		return systemdRunner(site), nil
+		hands.Runner = systemdRunner(site)
 	case plans.RunCephadm:
 		mgr, ok := opened.(rbdmirror.Mgr)
 		if !ok {
-			return nil, fmt.Errorf("site %s: no way to its mgr", site.Name)
+			return hands, fmt.Errorf("site %s: no way to its mgr", site.Name)
 		}
-		return cephadmRunner(site, mgr), nil
+		hands.Runner = cephadmRunner(site, mgr)
 	}
-	return nil, nil // run: none
+	return hands, nil
 }
 
 func processRunner(plan *plans.Plan, site plans.Site) *runner {
@@ -123,7 +104,7 @@ func processRunner(plan *plans.Plan, site plans.Site) *runner {
 	}
 	line := fmt.Sprintf("cd %s && setsid %s --cluster %s --id %s &", daemon.Directory, daemon.Binary, site.Cluster, strings.TrimPrefix(daemon.User, "client."))
 	return &runner{
-		Runner: p, remove: p.Remove, start: line, folder: daemon.Directory,
+		Runner: p, remove: p.Remove, start: line,
 		stop: fmt.Sprintf("kill $(jq .pid %s)", filepath.Join(daemon.Directory, "rbd-mirror.json")),
 	}
 }

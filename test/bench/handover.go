@@ -178,7 +178,7 @@ func (b *bench) twoWay(ctx context.Context, pool string, n int) (plan string, er
 	if err := createBare(ctx, b.a, pool, names(n), 8<<20, b.parallel); err != nil {
 		return "", err
 	}
-	plan, err = b.writeTwoWay(pool, "{}")
+	plan, err = b.writeTwoWay(pool, fmt.Sprintf("{sockets: %s}", b.b.MirrorSockets()))
 	if err != nil {
 		return "", err
 	}

@@ -36,8 +36,7 @@ func (s *Site) conf() []byte {
 		// A running rbd-mirror looks this often for pools that were enabled or
 		// got a peer; Ceph's own 30 s would make every test wait.
 		"rbd mirror pool replayers refresh interval = 2",
-		// Without new events at hand it looks for some this often; Ceph: 5 s.
-		"rbd mirror journal poll age = 1",
+		fmt.Sprintf("rbd mirror journal poll age = %g", s.lab.opts.JournalPoll.Seconds()),
 	)
 	// Only daemons log to files: a client's user may not write there.
 	daemon := []string{"log to stderr = false", "debug ms = 0/0"}
@@ -92,7 +91,7 @@ func (s *Site) conf() []byte {
 		"osd max markdown count = 100",
 	)...)
 	section(s.mirrorUserName(),
-		"run dir = "+s.mirrorSockets(),
+		"run dir = "+s.MirrorSockets(),
 		"log file = "+in("mirror", "rbd-mirror.log"),
 		"log to stderr = false",
 	)

@@ -37,6 +37,9 @@ type Options struct {
 	Pools []string
 	// Mirrors are the sites where the lab itself runs an rbd-mirror daemon.
 	Mirrors []string
+	// JournalPoll is how often rbd-mirror looks for journal events when it has
+	// none at hand. Default: a second, so that no test waits; Ceph's own is five.
+	JournalPoll time.Duration
 	// Store is the OSDs' object store. Default: MemStore.
 	Store Store
 	// Dir is the lab's folder; it must be new or empty. Default: a new folder
@@ -107,6 +110,9 @@ func (o *Options) complete() error {
 	}
 	if o.Pools == nil {
 		o.Pools = []string{"rbd"}
+	}
+	if o.JournalPoll == 0 {
+		o.JournalPoll = time.Second
 	}
 	if o.Store == "" {
 		o.Store = MemStore

@@ -1,0 +1,88 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// ReplayControl steers the replay of single images at a site, through the admin
+// socket of the rbd-mirror daemon there.
+type ReplayControl interface {
+	StopReplay(ctx context.Context, ref replay.ImageRef) error
+	StartReplay(ctx context.Context, ref replay.ImageRef) error
+	RestartReplay(ctx context.Context, ref replay.ImageRef) error
+}
+
+// stopReplay stops the replay of an image and of its group at every site whose
+// daemon can be told so.
+func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef, group string) error {
+	refs := []replay.ImageRef{ref}
+	if group != "" {
+		refs = membersOf(ctx, plan, sites, group, ref)
+	}
+	var errs []error
+	for _, s := range plan.Sites {
+		control := sites.Replay(s.Name)
+		if control == nil {
+			continue
+		}
+		for _, ref := range refs {
+			look, cancel := context.WithTimeout(ctx, answerTime(plan))
+			if err := control.StopReplay(look, ref); err != nil {
+				errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
+			}
+			cancel()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// startReplay lets the replay of an image go on that a halt had stopped.
+func startReplay(ctx context.Context, sites *Sites, plan *plans.Plan, ref replay.ImageRef) {
+	for _, s := range plan.Sites {
+		if control := sites.Replay(s.Name); control != nil {
+			look, cancel := context.WithTimeout(ctx, answerTime(plan))
+			_ = control.StartReplay(look, ref) // one that is not stopped is no error; status shows what does not replay
+			cancel()
+		}
+	}
+}
+
+// StartReplay lets the replay of a cleared halt's images go on where the daemon
+// can be told so; it names the sites whose daemon cannot.
+func StartReplay(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) (unreached []string) {
+	refs := h.Images
+	if h.Group != "" {
+		refs = membersOf(ctx, plan, sites, h.Group)
+	}
+	for _, ref := range refs {
+		startReplay(ctx, sites, plan, ref)
+	}
+	for _, s := range plan.Sites {
+		if sites.Replay(s.Name) == nil {
+			unreached = append(unreached, s.Name)
+		}
+	}
+	return unreached
+}
+
+// membersOf are the images of a group that any site has, behind those that are
+// given.
+func membersOf(ctx context.Context, plan *plans.Plan, sites *Sites, group string, refs ...replay.ImageRef) []replay.ImageRef {
+	seen := map[replay.ImageRef]bool{}
+	for _, ref := range refs {
+		seen[ref] = true
+	}
+	Observe(ctx, plan, sites, ObserveOptions{}).eachImage(func(_ string, image *replay.Image) {
+		g := plan.GroupOf(image.Ref.Pool.Name, image.Ref.Namespace, image.Ref.Name)
+		if g != nil && g.Name == group && !seen[image.Ref] {
+			seen[image.Ref] = true
+			refs = append(refs, image.Ref)
+		}
+	})
+	return refs
+}
