@@ -64,7 +64,7 @@ test-long: ## HISTORIES of them (default a million)
 
 test-real: build ## what boots real Ceph clusters
 	@[ "$$(id -u)" = 0 ] || echo "test: not root: the tests that cut the network between two sites are skipped"
-	DROVER=$(BIN)/drover $(GO) test -race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(REAL)
+	DROVER=$(BIN)/drover $(GO) test -race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS) $(REAL)
 
 lint-tools: $(CACHE)/bin/golangci-lint-$(LINT_VERSION) $(CACHE)/bin/gofumpt-$(GOFUMPT_VERSION)
 

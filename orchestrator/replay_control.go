@@ -14,7 +14,6 @@ import (
 type ReplayControl interface {
 	StopReplay(ctx context.Context, ref replay.ImageRef) error
 	StartReplay(ctx context.Context, ref replay.ImageRef) error
-	RestartReplay(ctx context.Context, ref replay.ImageRef) error
 }
 
 // stopReplay stops the replay of an image and of its group at every site whose

@@ -155,29 +155,16 @@ func (a proveAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	return proof.Final, proofWords(proof), nil
 }
 
-// do hastens what is awaited. By itself rbd-mirror looks for new journal events
-// only every rbd_mirror_journal_poll_age (5 s), but at once when replay begins
-// anew. A mirror snapshot it is told of, unless the process that took it has died
-// in between: then it would never hear of it, and is told again.
+// do announces the demotion where the process that made it may have died before
+// it had told rbd-mirror, which would never hear of it.
 func (a proveAct) do(ctx context.Context, c *crew) error {
-	if a.mode == replay.ModeJournal {
-		if control := c.sites.Replay(a.to); control != nil {
-			ctx, cancel := context.WithTimeout(ctx, hastenTime)
-			defer cancel()
-			_ = control.RestartReplay(ctx, a.ref) // what is awaited comes all the same
-		}
-		return nil
-	}
-	if !c.resumed {
+	if a.mode != replay.ModeSnapshot || !c.resumed {
 		return nil
 	}
 	return c.change(a.from, func(ctx context.Context, s Site) error { return s.Announce(ctx, a.ref) })
 }
 
 func (proveAct) patience(c *crew) (time.Duration, time.Duration) { return c.proofTime, announceAgain }
-
-// hastenTime is how long rbd-mirror may take to answer that it begins anew.
-const hastenTime = time.Second
 
 // announceAgain covers an rbd-mirror that has no watch at this moment.
 const announceAgain = 15 * time.Second

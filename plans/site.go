@@ -36,7 +36,7 @@ type Daemon struct {
 	Unit      string            `yaml:"unit" is:"unit" doc:"name of the unit (systemd; default ceph-rbd-mirror@rbd-mirror.SITE.service)"`
 	Service   string            `yaml:"service" default:"rbd-mirror" is:"name" doc:"service name in the mgr's orchestrator (cephadm)"`
 	Placement string            `yaml:"placement" is:"line" doc:"placement of the service, as 'ceph orch apply' takes it (cephadm)"`
-	Sockets   string            `yaml:"sockets" is:"path" doc:"folder on this host with the admin sockets of this site's daemon and of no other (systemd, cephadm, none), by which a halt stops replay and a switchover hastens it; unless given, they are out of reach"`
+	Sockets   string            `yaml:"sockets" is:"path" doc:"folder on this host with the admin sockets of this site's daemon and of no other (systemd, cephadm, none), by which a halt stops replay; unless given, they are out of reach"`
 }
 
 // SocketFolder is where the daemon's admin sockets are on this host; "" where they

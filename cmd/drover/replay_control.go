@@ -37,11 +37,6 @@ func (c *replayControl) StartReplay(ctx context.Context, ref replay.ImageRef) er
 	return c.order(ctx, ref, rbdmirror.AdminSocket.Start)
 }
 
-// RestartReplay stops and starts it: it looks at once for what is to be replayed.
-func (c *replayControl) RestartReplay(ctx context.Context, ref replay.ImageRef) error {
-	return c.order(ctx, ref, rbdmirror.AdminSocket.Restart)
-}
-
 func (c *replayControl) order(ctx context.Context, ref replay.ImageRef, give func(rbdmirror.AdminSocket, context.Context, rbdmirror.Target) error) error {
 	socket, err := c.socket(ctx)
 	if err != nil {

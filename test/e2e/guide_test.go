@@ -22,7 +22,12 @@ import (
 // one; the lab runs no rbd-mirror of its own.
 func ownLab(t *testing.T, sites ...string) *lab.Lab {
 	t.Helper()
-	l, err := lab.Start(t.Context(), lab.Options{Sites: sites})
+	return startLab(t, lab.Options{Sites: sites})
+}
+
+func startLab(t *testing.T, o lab.Options) *lab.Lab {
+	t.Helper()
+	l, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
