@@ -41,7 +41,7 @@ type Book struct {
 	by      string        // who writes: user@host
 	answer  time.Duration // how long a site may take to answer
 	now     func() time.Time
-	shelves []*shelf      // one for each site, in the plan's order
+	shelves []*shelf // one for each site, in the plan's order
 
 	ctx     context.Context // of writes in the background
 	cancel  context.CancelFunc

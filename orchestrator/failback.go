@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"slices"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -53,8 +54,13 @@ func PrepareFailback(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 	if c.refused(false) == nil && !p.nothingToDo(&c, stands, to) {
 		given := givenUp(book, stands, to)
 		checkReceiver(&c, plan, obs, &p.Run, to, from)
-		checkUsers(ctx, &c, plan, sites, given, to, o.Fence || fences(plan, to))
-		checkUsers(ctx, &c, plan, sites, stands, from, o.Fence)
+		checkUsers(ctx, &c, plan, sites, given, to, o.Fence || fences(plan, to), nil)
+		checkUsers(ctx, &c, plan, sites, stands, from, o.Fence, func(ref replay.ImageRef) string {
+			if slices.ContainsFunc(given, func(s stand) bool { return s.evidence.Ref == ref }) {
+				return "its copy back to " + to
+			}
+			return stopsClients(plan, Failback, ref)
+		})
 		p.Evidence = evidenceOf(ctx, plan, sites, given, o.Deep)
 		p.choose(&c, given, to, ResyncOptions{Keep: from, Force: true, Fence: o.Fence || fences(plan, to)})
 		checkReturning(&c, p, book, stands, from, to)

@@ -23,7 +23,8 @@ func (a *preserveAct) look(_ context.Context, c *crew) (bool, string, error) {
 	return false, "", nil
 }
 
-func (a *preserveAct) do(ctx context.Context, c *crew) error {
+func (a *preserveAct) do(_ context.Context, c *crew) error {
+	ctx := c.soft // it may take a day; who resumes begins it again
 	site, err := c.site(a.site)
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (a *preserveAct) do(ctx context.Context, c *crew) error {
 	select {
 	case c.copies <- struct{}{}:
 	case <-ctx.Done():
-		return c.may()
+		return ErrInterrupted
 	}
 	defer func() { <-c.copies }()
 	if err := a.replayJournal(ctx, c, site); err != nil {
@@ -40,7 +41,10 @@ func (a *preserveAct) do(ctx context.Context, c *crew) error {
 	kept, err := preserve(ctx, site, a.ref, preserveOrderOf(c.plan, c.run.ID), func(done, total uint64) {
 		c.tell(RunEvent{Kind: RunCopies, Note: a.ref.String(), Done: done, Whole: total})
 	})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrInterrupted, err)
+	case err != nil:
 		return err
 	}
 	entry, err := preservedEntry(kept)
@@ -95,7 +99,7 @@ func (a *preserveAct) replayJournal(ctx context.Context, c *crew, site Site) err
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return c.may()
+			return ErrInterrupted
 		}
 	}
 }

@@ -62,7 +62,7 @@ func PrepareResync(ctx context.Context, plan *plans.Plan, sites *Sites, o Resync
 	checkLeft(&c, plan, left)
 	if c.refused(false) == nil {
 		checkReceiver(&c, plan, obs, &p.Run, loser, o.Keep)
-		checkUsers(ctx, &c, plan, sites, stands, loser, o.Fence)
+		checkUsers(ctx, &c, plan, sites, stands, loser, o.Fence, nil)
 		p.Evidence = evidenceOf(ctx, plan, sites, stands, o.Deep)
 		p.choose(&c, stands, loser, o)
 		checkPreserve(ctx, &c, plan, sites, p, loser)

@@ -165,17 +165,18 @@ func (c *crew) taken(s *Step) stepEnd {
 // watches reports whether the step only waits for something to be seen.
 func (s *Step) watches() bool {
 	switch s.Kind {
-	case StepLink, StepProve, StepVerify, StepFollow:
+	case StepLink, StepClients, StepProve, StepVerify, StepFollow:
 		return true
 	}
 	return false
 }
 
-// waitsLong reports whether the step waits for what may take very long: a copy
-// of an image, or a person.
+// waitsLong reports whether the step waits for what may take long, so that who
+// wants to stop the run does not wait for it: a copy of an image, a person, or what
+// has to be there before an image is changed.
 func (s *Step) waitsLong(c *crew) bool {
 	switch s.Kind {
-	case StepFollow, StepCompare, StepManual:
+	case StepFollow, StepCompare, StepManual, StepLink, StepClients:
 		return true
 	case StepStopDaemon:
 		return c.sites.Runner(s.Site) == nil

@@ -308,7 +308,10 @@ func (e *engine) moved(unit *RunUnit) UnitReport {
 	if unit.Group != "" {
 		if err := e.hooks.at(e, "before-group", unit.Group, unit); err != nil {
 			report := UnitReport{Outcome: UnitUntouched, Why: "before the group: " + err.Error()}
-			if errors.Is(err, errAwaitsWord) {
+			switch {
+			case e.crew.past.triedAny(p.stages):
+				report.Outcome = UnitStuck // an earlier process had begun with it
+			case errors.Is(err, errAwaitsWord):
 				report.Outcome = UnitNotBegun
 			}
 			return report
@@ -326,6 +329,9 @@ func (e *engine) moved(unit *RunUnit) UnitReport {
 		}
 	}
 	for n, s := range p.stages {
+		if n <= min(p.partAt, p.changesAt) && e.crew.soft.Err() != nil && !e.crew.past.triedAny(p.stages[min(p.partAt, p.changesAt):]) {
+			return UnitReport{Outcome: UnitNotBegun} // nothing is changed yet
+		}
 		end := e.takeStage(s)
 		if end.bad == nil {
 			continue
@@ -341,7 +347,7 @@ func (e *engine) moved(unit *RunUnit) UnitReport {
 		switch {
 		case end.end.phase == PhaseUnknown, stopped && changed, n > p.commits, n == p.commits && end.any(), len(p.undo) == 0 && changed:
 			report.Outcome = UnitStuck
-		case stopped:
+		case stopped, !changed && !parted && errors.Is(end.end.err, ErrInterrupted):
 			report.Outcome = UnitNotBegun
 		case !changed && parted:
 			report.Outcome = UnitStuck

@@ -104,6 +104,7 @@ func (w *writer) handOver(unit RunUnit) program {
 			"take a last mirror snapshot and await it at "+to, w.at(from).mirrorSnapshot(i.Ref),
 			"the newest mirror snapshot at "+to+" is complete and the copy of it", snapshotAct{x(i), id}), i.Mode == replay.ModeSnapshot
 	}))
+	add(each(&unit, func(i *RunImage) (Step, bool) { return w.clientsStep(&unit, i), true }))
 	p.changesAt = len(p.stages)
 	p.partAt = p.changesAt
 	add(each(&unit, func(i *RunImage) (Step, bool) {

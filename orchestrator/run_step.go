@@ -16,6 +16,7 @@ const (
 	StepManual     StepKind = "manual"
 	StepLink       StepKind = "link"
 	StepFence      StepKind = "fence"
+	StepClients    StepKind = "clients"
 	StepSnapshot   StepKind = "snapshot"
 	StepDemote     StepKind = "demote"
 	StepProve      StepKind = "prove"

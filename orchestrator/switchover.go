@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
 )
 
 // SwitchoverOptions say what a switchover moves, and how.
@@ -46,7 +47,7 @@ func PrepareSwitchover(ctx context.Context, plan *plans.Plan, sites *Sites, o Sw
 		checkReplay(&c, stands, from, to)
 		p.Run.NoWayBack = o.NoWayBack
 		p.Run.Reverse = checkWayBack(&c, plan, obs, from, to, o.NoWayBack)
-		checkUsers(ctx, &c, plan, sites, stands, from, o.Fence)
+		checkUsers(ctx, &c, plan, sites, stands, from, o.Fence, func(ref replay.ImageRef) string { return stopsClients(plan, Switchover, ref) })
 		checkRoom(ctx, &c, plan, sites, stands, to)
 	}
 	p.Checks = c.list

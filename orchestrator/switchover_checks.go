@@ -156,8 +156,10 @@ func checkWayBack(c *checks, plan *plans.Plan, obs *Observation, from, to string
 	return false
 }
 
-// checkUsers sees that nobody holds the images at the primary.
-func checkUsers(ctx context.Context, c *checks, plan *plans.Plan, sites *Sites, stands []stand, from string, fence bool) {
+// checkUsers sees that nobody holds the images at the primary. Where something in
+// the run comes first by which the client may have gone (later names it), that is
+// only said: [clientsAct] looks again.
+func checkUsers(ctx context.Context, c *checks, plan *plans.Plan, sites *Sites, stands []stand, from string, fence bool, later func(replay.ImageRef) string) {
 	check := c.add("no clients", "no client holds an image at %s", from)
 	site, err := sites.Site(from)
 	if err != nil {
@@ -178,6 +180,11 @@ func checkUsers(ctx context.Context, c *checks, plan *plans.Plan, sites *Sites, 
 		switch {
 		case faults[i] != nil && !errors.Is(faults[i], replay.ErrNotFound):
 			check.failImagef(ref, from, "look again", "who uses it is not known: %v", faults[i])
+		case len(found[i]) > 0 && !fence && later != nil && later(ref) != "":
+			check.Failures = append(check.Failures, CheckFailure{
+				Image: &ref, Site: from, Warning: true,
+				What: fmt.Sprintf("in use by %s; %s comes first, and it is not demoted while it is in use", userWords(found[i]), later(ref)),
+			})
 		case len(found[i]) > 0 && !fence:
 			check.failImagef(ref, from, "stop the client, or shut it out: --fence", "in use by %s", userWords(found[i]))
 		case len(found[i]) > 0:

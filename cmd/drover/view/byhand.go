@@ -52,6 +52,7 @@ var ifNot = map[orchestrator.StepKind]string{
 	orchestrator.StepManual:     "do not go on.",
 	orchestrator.StepLink:       "wait; rbd-mirror looks every half minute. After two minutes look at its log at {from}, and leave the image alone.",
 	orchestrator.StepFence:      "a watch outlives its client by half a minute: look again. If it stays, stop the client; do not go on with the image while somebody writes to it.",
+	orchestrator.StepClients:    "stop the client, and look again; a watch outlives its client by half a minute. Leave the image alone as long as there is one: nothing has been changed yet.",
 	orchestrator.StepSnapshot:   "wait until it has arrived, or leave the image alone: nothing has been changed yet.",
 	orchestrator.StepDemote:     "look at the role: `{info from}`. Primary still: nothing has been changed, leave the image alone. Not primary: go on.",
 	orchestrator.StepProve:      "wait, for up to {proof}. If the proof does not come, go back (below). Never promote without it.",

@@ -1,0 +1,130 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+// demoted are the images that anybody tried to demote.
+func (b *bed) demoted() (refs []string) {
+	for _, c := range b.world.Writes() {
+		if c.Op == "Demote" {
+			refs = append(refs, c.Object)
+		}
+	}
+	return refs
+}
+
+// TestClientAfterTheChecks: a client that comes when the checks are over holds up
+// its image, and that alone, before it is demoted.
+func TestClientAfterTheChecks(t *testing.T) {
+	for _, form := range []struct{ name, plan string }{{"journal", twoWay}, {"snapshots", snapshotsTwoWay}} {
+		t.Run(form.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, form.plan, 2)
+				sites := b.sites(t.Context())
+				defer b.close(sites)
+				p, err := orchestrator.PrepareSwitchover(t.Context(), b.plan, sites, orchestrator.SwitchoverOptions{To: "b"})
+				b.must(err)
+				b.must(b.world.Attach("a", ref("volume-0"), client(1), false))
+				b.world.ForgetCalls()
+				r, err := orchestrator.Start(t.Context(), b.plan, sites, p, orchestrator.RunOptions{})
+				if !errors.Is(err, orchestrator.ErrIncomplete) {
+					t.Errorf("%v\n%s", err, story(r))
+				}
+				for _, u := range r.Units {
+					want := orchestrator.UnitMoved
+					if u.Unit.Name == "rbd/volume-0" {
+						want = orchestrator.UnitUntouched
+						if !strings.Contains(u.Why, client(1).Client) {
+							t.Errorf("who has it is not said: %s", u.Why)
+						}
+					}
+					if u.Outcome != want {
+						t.Errorf("%s is %s (%s), want %s", u.Unit.Name, u.Outcome, u.Why, want)
+					}
+				}
+				if slices.Contains(b.demoted(), "rbd/volume-0") {
+					t.Error("an image in use was demoted")
+				}
+				b.roles(ref("volume-0"), replay.RolePrimary, replay.RoleSecondary)
+			})
+		})
+	}
+}
+
+// TestHookStopsClients: where a hook comes first, clients do not stand in the way
+// of the run; the image is demoted once they have gone.
+func TestHookStopsClients(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+hooks:
+  - {name: stop-writers, when: before-run, runbooks: [switchover], command: ["true"]}
+`, 1)
+		b.must(b.world.Attach("a", ref("volume-0"), client(1), true))
+		p := b.immortal()
+		p.between = func(_ int64, c sim.Call) {
+			if c.Op == "LookAt" { // the hook's work takes its time to be seen
+				time.Sleep(10 * time.Second)
+				b.must(b.world.Detach("a", ref("volume-0")))
+			}
+		}
+		prepared, r, err := p.start(t.Context(), toB, orchestrator.RunOptions{})
+		if err != nil || r.Outcome != orchestrator.RunDone {
+			t.Fatalf("%v\n%s", err, story(r))
+		}
+		said := false
+		for _, c := range prepared.Checks {
+			for _, f := range c.Failures {
+				said = said || f.Warning && strings.Contains(f.What, "hook stop-writers")
+			}
+		}
+		if !said {
+			t.Error("the client is not mentioned in the checks")
+		}
+		b.roles(ref("volume-0"), replay.RoleSecondary, replay.RolePrimary)
+	})
+}
+
+// TestStopBeforeTheFirstChange: who stops a run while it waits for something that
+// has to be there before an image is changed, finds all images as they were.
+func TestStopBeforeTheFirstChange(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 2)
+		sites := b.sites(t.Context())
+		defer b.close(sites)
+		p, err := orchestrator.PrepareSwitchover(t.Context(), b.plan, sites, orchestrator.SwitchoverOptions{To: "b"})
+		b.must(err)
+		for _, name := range []string{"vm-1", "volume-0", "volume-1"} {
+			b.must(b.world.Attach("a", ref(name), client(1), false)) // it waits for their clients to go
+		}
+		b.world.ForgetCalls()
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(5*time.Second, stop)
+		r, err := orchestrator.Start(ctx, b.plan, sites, p, orchestrator.RunOptions{})
+		if !errors.Is(err, orchestrator.ErrInterrupted) || r.Outcome != orchestrator.RunInterrupted {
+			t.Errorf("%v\n%s", err, story(r))
+		}
+		for _, u := range r.Units {
+			if u.Outcome != orchestrator.UnitNotBegun {
+				t.Errorf("%s is %s", u.Unit.Name, u.Outcome)
+			}
+		}
+		if got := b.demoted(); len(got) > 0 {
+			t.Errorf("demoted after all: %v", got)
+		}
+		for _, name := range []string{"vm-1", "volume-0", "volume-1"} {
+			b.must(b.world.Detach("a", ref(name)))
+		}
+		b.finish(b.immortal(), toB, nil)
+		b.roles(ref("volume-0"), replay.RoleSecondary, replay.RolePrimary)
+	})
+}
