@@ -23,7 +23,7 @@ PURE := ./plans/... ./orchestrator/... ./replay ./replay/compare/... ./replay/si
 # the lab is fast, but not while two of them share two cores.
 REAL := ./test/lab/... ./replay/ceph ./replay/rbdmirror/... ./test/e2e/...
 
-.PHONY: help deps build build-sim demo test test-unit test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
+.PHONY: help deps build build-sim demo test test-unit test-moments test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,18 +46,27 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 		$(MAKE) --no-print-directory build-sim && $(GO) run ./test/demo -sim -drover $(BIN)/drover-sim; \
 	fi
 
-test: test-unit test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
+# The long simulations take all the processor that they get, and the real clusters
+# mostly wait: side by side, the simulations only get what is left.
+test: test-unit build ## every test: unit, contract, end-to-end on real Ceph clusters
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	nice -n 19 $(MAKE) --no-print-directory test-moments test-histories >"$$log" 2>&1 & simulations=$$!; \
+	$(MAKE) --no-print-directory test-real; real=$$?; \
+	wait $$simulations; simulated=$$?; cat "$$log"; \
+	[ $$real = 0 ] && [ $$simulated = 0 ]
 
 test-unit: deps ## what needs no Ceph
 	$(GO) vet -tags "$(TAG)" ./...
 	$(GO) test -race -short $(PURE)
-	$(GO) test ./orchestrator # all moments of all runbooks, which the race detector is too slow for
 	$(GO) test -race -tags sim ./cmd/...
 	$(MAKE) --no-print-directory build-sim
 	$(GO) run ./test/demo -sim -drover $(BIN)/drover-sim >/dev/null
 
+test-moments: ## all moments of all runbooks, which the race detector is too slow for
+	$(GO) test -timeout 40m ./orchestrator
+
 test-histories: ## 100,000 random histories of runbooks on the simulator (about two minutes on two cores)
-	DROVER_HISTORIES=100000 $(GO) test -count=1 -timeout 20m -run '^TestRunHistories$$' -v ./orchestrator
+	DROVER_HISTORIES=100000 $(GO) test -count=1 -timeout 60m -run '^TestRunHistories$$' -v ./orchestrator
 
 test-long: ## HISTORIES of them (default a million)
 	DROVER_HISTORIES=$(HISTORIES) $(GO) test -count=1 -timeout 0 -run '^TestRunHistories$$' -v ./orchestrator
