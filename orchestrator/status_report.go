@@ -34,6 +34,7 @@ func newStatusReport(plan *plans.Plan, obs *Observation, evidence []replay.Evide
 		r.Images = append(r.Images, image)
 	}
 	slices.SortStableFunc(r.Images, func(a, b ImageStatus) int { return cmp.Compare(stateRank(a.State), stateRank(b.State)) })
+	r.recordProblems(obs)
 	r.gather()
 	return r
 }
@@ -213,6 +214,16 @@ func (r *StatusReport) row(rows map[string]int, p replay.Problem, ref replay.Ima
 	row.Images++
 	if len(row.Examples) < problemExamples {
 		row.Examples = append(row.Examples, ref.String())
+	}
+}
+
+// recordProblems shows which records could not be read: a halt, a run or a
+// quarantine may be missing from what is shown.
+func (r *StatusReport) recordProblems(obs *Observation) {
+	for _, f := range obs.recordFaults() {
+		r.Problems = append(r.Problems, StatusProblem{Problem: replay.Problem{
+			Code: ProblemRecordsUnreadable, Severity: replay.SeverityWarning, Site: f.site, What: f.what, Next: f.next,
+		}})
 	}
 }
 
