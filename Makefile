@@ -38,13 +38,14 @@ build-sim: ## build bin/drover-sim: the same program over simulated clusters, no
 	CGO_ENABLED=0 $(GO) build -tags sim -ldflags "$(LDFLAGS)" -o $(BIN)/drover-sim ./cmd/drover
 
 demo: ## the main job on two real Ceph clusters, told step by step (simulator where Ceph cannot be had)
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	if sh test/setup/deps.sh >"$$log" 2>&1; then \
-		cat "$$log"; $(MAKE) --no-print-directory build && $(GO) run ./test/demo -drover $(BIN)/drover; \
-	else \
-		echo "Ceph cannot be had on this machine: this demo runs on SIMULATED clusters. Why:"; cat "$$log"; \
-		$(MAKE) --no-print-directory build-sim && $(GO) run ./test/demo -sim -drover $(BIN)/drover-sim; \
-	fi
+	@log=$$(mktemp) || exit 1; trap 'rm -f "$$log"' EXIT; code=0; \
+	sh test/setup/deps.sh >"$$log" 2>&1 || code=$$?; \
+	case $$code in \
+	0) cat "$$log"; $(MAKE) --no-print-directory build && $(GO) run ./test/demo -drover $(BIN)/drover ;; \
+	3) echo "Ceph cannot be had on this machine: this demo runs on SIMULATED clusters. Why:"; cat "$$log"; \
+		$(MAKE) --no-print-directory build-sim && $(GO) run ./test/demo -sim -drover $(BIN)/drover-sim ;; \
+	*) cat "$$log" >&2; exit $$code ;; \
+	esac
 
 # The long simulations take all the processor that they get, and the real clusters
 # mostly wait: side by side, the simulations only get what is left.

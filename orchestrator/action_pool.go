@@ -328,9 +328,9 @@ func (a runDaemon) done(ctx context.Context, x *execution) (bool, error) {
 	if runner == nil {
 		return !a.start, nil
 	}
-	running, _, err := runner.Running(ctx)
+	state, err := runner.State(ctx)
 	// A daemon that does not run may still have left things behind.
-	return a.start && running, err
+	return a.start && state.Running, err
 }
 
 func (a runDaemon) do(ctx context.Context, x *execution) error {
@@ -343,4 +343,27 @@ func (a runDaemon) do(ctx context.Context, x *execution) error {
 	default:
 		return runner.Stop(ctx)
 	}
+}
+
+// restartDaemon makes a daemon run as the plan says.
+type restartDaemon struct {
+	looked
+	site string
+}
+
+func (a restartDaemon) done(ctx context.Context, x *execution) (bool, error) {
+	runner := x.sites.Runner(a.site)
+	if runner == nil {
+		return false, nil
+	}
+	state, err := runner.State(ctx)
+	return state.Running && !state.Outdated, err
+}
+
+func (a restartDaemon) do(ctx context.Context, x *execution) error {
+	runner := x.sites.Runner(a.site)
+	if runner == nil {
+		return refusal("say in the plan how rbd-mirror is run at "+a.site, "nobody runs rbd-mirror at %s", a.site)
+	}
+	return runner.Restart(ctx)
 }

@@ -1,9 +1,11 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drover-io/drover/plans"
@@ -147,8 +149,8 @@ func (r *runner) run(ctx context.Context) *Result {
 		if len(session.ShutOut()) > 0 {
 			// What it had under way may have come to its end before it was shut out.
 			d = r.diff(r.observe(ctx))
-			if err := r.stale(d); err != nil {
-				result.Refused = &Fault{What: err.Error(), Err: err}
+			if err := cmp.Or(r.unread(), r.stale(d)); err != nil {
+				result.Refused = faultOf(err)
 				return result
 			}
 		}
@@ -174,8 +176,34 @@ func (r *runner) run(ctx context.Context) *Result {
 		}
 		result.Notices = d.Notices
 		prove(result, d)
+		if err := r.unread(); err != nil {
+			// What is wanted now may be halted.
+			result.Lost = faultOf(err)
+			result.Notices = slices.DeleteFunc(result.Notices, func(n Notice) bool { return n.Code == NoticeNoRecords })
+			return result
+		}
 	}
+	r.leftOver(result, d, tried)
 	return result
+}
+
+// leftOver adds what the last look still wants and nobody has tried.
+func (r *runner) leftOver(result *Result, d *Difference, tried map[string]bool) {
+	for _, c := range d.Changes {
+		if tried[c.ID] {
+			continue
+		}
+		why := fmt.Sprintf("what was changed made it possible only after %d rounds", maxRounds)
+		switch {
+		case !r.approved(c.ID):
+			why = "it is not in the diff that was approved"
+		case c.Destructive:
+			why = "it takes protection or data away, and was not shown before"
+		}
+		result.Changes = append(result.Changes, ChangeResult{
+			Change: c, Outcome: OutcomeUntried, Fault: &Fault{What: why, Hint: "run the same command again: it looks again"},
+		})
+	}
 }
 
 // stale tells whether a person has seen something else than what is wanted now.
@@ -256,11 +284,17 @@ func prove(result *Result, d *Difference) {
 }
 
 // session keeps other drovers away while there is something to change. Sites
-// without a place for records yet, such as before their pool is made, are
+// without a place for records yet, because none of the plan's pools is made, are
 // changed without; it is nil then.
 func (r *runner) session(ctx context.Context, d *Difference) (*Session, error) {
-	if len(d.Changes) == 0 || r.seen.Records == nil || r.seen.Records.book == nil {
+	if len(d.Changes) == 0 {
 		return nil, nil
+	}
+	if err := r.unread(); err != nil {
+		return nil, err
+	}
+	if r.seen.Records.None {
+		return nil, r.placeless(r.seen.Records.Fault)
 	}
 	book := r.seen.Records.book
 	known := book.sessions()
@@ -271,12 +305,41 @@ func (r *runner) session(ctx context.Context, d *Difference) (*Session, error) {
 		}
 	}
 	switch {
+	case errors.Is(err, errNoLease) && errors.Is(err, errNoPlace):
+		return nil, r.placeless(err)
 	case errors.Is(err, errNoLease):
-		return nil, nil // there is no place for a lease yet: the changes themselves tell what is wrong
+		return nil, advise(fmt.Errorf("%w: nothing was changed, because nobody else could be kept away: %w", ErrRefused, err),
+			"make the plan's first pool usable at a site: check its OSDs and Drover's caps there; then try again")
 	case err != nil:
 		return nil, err
 	}
 	return session, nil
+}
+
+// unread is why nothing may be changed for want of records; nil where they were
+// read, or there are none.
+func (r *runner) unread() error {
+	fault := r.seen.Records.unreadable()
+	if fault == nil {
+		return nil
+	}
+	bare := Fault{What: fault.What, Err: fault.Err}
+	return advise(fmt.Errorf("%w: nothing is changed while halts and runs are not known: %w", ErrRefused, &bare), cmp.Or(fault.Hint, unreadHint))
+}
+
+// placeless is nil where nothing that a lease guards can be there yet: no site has
+// any pool of the plan.
+func (r *runner) placeless(cause error) error {
+	for i := range r.seen.Sites {
+		for j := range r.seen.Sites[i].Pools {
+			if p := &r.seen.Sites[i].Pools[j]; !p.Missing {
+				first := r.plan.Pools[0].Name
+				return advise(fmt.Errorf("%w: nothing was changed, because the lease and the records of plan %s lie in the pool %s: %w", ErrRefused, r.plan.Name, first, cause),
+					"create the pool "+first+" at the sites, or name another one first in the plan")
+			}
+		}
+	}
+	return nil
 }
 
 // close ends the session, and tells whom it has shut out, or that it has been

@@ -316,6 +316,92 @@ func TestPrune(t *testing.T) {
 	})
 }
 
+// TestStillWanted: what a later look wants and an apply may not do then is told,
+// and the apply has not done everything.
+func TestStillWanted(t *testing.T) {
+	// comes makes an image appear once the first change is under way.
+	comes := func(b *bed, more func()) {
+		open := b.open
+		var once sync.Once
+		b.open = func(ctx context.Context, s plans.Site) (orchestrator.Site, error) {
+			site, err := open(ctx, s)
+			return changing{site, func() { once.Do(more) }}, err
+		}
+	}
+	t.Run("destructive", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := newBed(t, oneWay)
+			b.applied()
+			b.must(b.world.Site("a").SetSiteName(t.Context(), "elsewhere"))
+			comes(b, func() {
+				b.image("a", ref("old"), plain)
+				b.must(b.world.Site("a").EnableMirroring(t.Context(), ref("old"), replay.ModeJournal))
+			})
+			result, err := b.apply(orchestrator.Options{Prune: true})
+			if !errors.Is(err, orchestrator.ErrIncomplete) || outcomeOf(result, orchestrator.KindUnmirror, "old") != orchestrator.OutcomeUntried {
+				t.Errorf("%v\n%s", err, outcomes(result))
+			}
+			if role := b.role("a", ref("old")); role != replay.RolePrimary {
+				t.Errorf("the image that nobody was asked about is %s", role)
+			}
+		})
+	})
+	t.Run("not approved", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := newBed(t, oneWay)
+			b.applied()
+			b.must(b.world.Site("a").SetSiteName(t.Context(), "elsewhere"))
+			saved := orchestrator.NewSavedDiff(b.plan, b.drift(orchestrator.DiffOptions{}))
+			comes(b, func() { b.image("a", ref("volume-9"), plain) })
+			result, err := b.apply(orchestrator.Options{Approved: saved})
+			if !errors.Is(err, orchestrator.ErrIncomplete) || !strings.Contains(err.Error(), "not in the diff that was approved") ||
+				outcomeOf(result, orchestrator.KindMirror, "volume-9") != orchestrator.OutcomeUntried {
+				t.Errorf("%v\n%s", err, outcomes(result))
+			}
+		})
+	})
+	t.Run("too many rounds", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := newBed(t, oneWay)
+			b.applied()
+			b.must(b.world.Site("a").SetSiteName(t.Context(), "elsewhere"))
+			n := 0
+			open := b.open
+			b.open = func(ctx context.Context, s plans.Site) (orchestrator.Site, error) {
+				site, err := open(ctx, s)
+				if s.Name == "b" {
+					return site, err
+				}
+				return changing{site, func() { n++; b.image("a", ref(fmt.Sprint("volume-", n)), plain) }}, err
+			}
+			result, err := b.apply(orchestrator.Options{})
+			if !errors.Is(err, orchestrator.ErrIncomplete) || result.Count(orchestrator.OutcomeUntried) == 0 || !strings.Contains(err.Error(), "3 rounds") {
+				t.Errorf("%v\n%s", err, outcomes(result))
+			}
+			b.open = open
+			b.applied()
+			b.settled()
+		})
+	})
+}
+
+// changing is a site where somebody else does something each time that its name
+// is set or an image is mirrored.
+type changing struct {
+	orchestrator.Site
+	more func()
+}
+
+func (c changing) SetSiteName(ctx context.Context, name string) error {
+	defer c.more()
+	return c.Site.SetSiteName(ctx, name)
+}
+
+func (c changing) EnableMirroring(ctx context.Context, ref replay.ImageRef, mode replay.MirrorMode) error {
+	defer c.more()
+	return c.Site.EnableMirroring(ctx, ref, mode)
+}
+
 // TestDestroyDeletes wants the copies gone and the images kept.
 func TestDestroyDeletes(t *testing.T) {
 	for _, topology := range topologies {

@@ -23,11 +23,21 @@ type bed struct {
 	plan  *plans.Plan
 	// open may be replaced to get between the orchestrator and a site.
 	open orchestrator.Opener
+	// outdated are the sites whose daemon runs as an earlier plan said.
+	outdated map[string]bool
+	// killed are those whose daemon has died, of which the service map does not
+	// know yet. stuck: a restart has no effect.
+	killed map[string]bool
+	stuck  bool
+	// restarts counts them.
+	restarts int
+	// runnerErr is why it cannot be told whether a daemon runs.
+	runnerErr error
 }
 
 func newBed(t testing.TB, plan string) *bed {
 	t.Helper()
-	b := &bed{t: t, plan: parsePlan(t, plan)}
+	b := &bed{t: t, plan: parsePlan(t, plan), outdated: map[string]bool{}, killed: map[string]bool{}}
 	b.world = sim.New(sim.Options{Seed: 7, Clock: time.Now, Pace: sim.Instant})
 	for _, s := range b.plan.Sites {
 		b.world.AddSite(s.Name)
@@ -62,9 +72,23 @@ type simRunner struct {
 	site string
 }
 
-func (r simRunner) Running(context.Context) (bool, string, error) {
-	return r.b.world.DaemonRuns(r.site), "simulated", nil
+func (r simRunner) State(context.Context) (orchestrator.DaemonState, error) {
+	running := r.b.world.DaemonRuns(r.site) && !r.b.killed[r.site]
+	return orchestrator.DaemonState{Running: running, Detail: "simulated", Outdated: running && r.b.outdated[r.site]}, r.b.runnerErr
 }
+
+func (r simRunner) Restart(ctx context.Context) error {
+	if err := r.Stop(ctx); err != nil {
+		return err
+	}
+	r.b.restarts++
+	if !r.b.stuck {
+		delete(r.b.outdated, r.site)
+	}
+	return r.Start(ctx)
+}
+
+func (r simRunner) RestartCommand() string { return r.Command(false) + " && " + r.Command(true) }
 
 func (r simRunner) Start(context.Context) error {
 	r.b.world.StartDaemon(r.site)

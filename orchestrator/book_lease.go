@@ -101,7 +101,8 @@ func (b *Book) lease(ctx context.Context, what, givenUp string) (*Lease, error) 
 		}
 	}
 	l.giveUp()
-	return nil, fmt.Errorf("%w of plan %s can be had at any site: %w", errNoLease, b.plan.Name, asUnreachable(replay.OneLine(errs...)))
+	err := fmt.Errorf("%w of plan %s can be had at any site: %w", errNoLease, b.plan.Name, asUnreachable(replay.OneLine(errs...)))
+	return nil, b.orNoPlace(err, func(i int) error { return l.holds[i].fault })
 }
 
 // errNoLease: the lease can be had nowhere, and nobody else is known to have it.

@@ -154,9 +154,31 @@ func (b *Book) readAll(ctx context.Context, whole bool) ([]reading, []Entry, err
 		all = append(all, r.records...)
 	}
 	if len(errs) == len(b.shelves) {
-		return nil, nil, fmt.Errorf("the records of plan %s cannot be read at any site: %w", b.plan.Name, asUnreachable(replay.OneLine(errs...)))
+		err := fmt.Errorf("the records of plan %s cannot be read at any site: %w", b.plan.Name, asUnreachable(replay.OneLine(errs...)))
+		return nil, nil, b.orNoPlace(err, func(i int) error { return readings[i].err })
 	}
 	return readings, b.list(all, b.now()), nil
+}
+
+// errNoPlace: no site has the pool in which records and lease lie, so that there
+// can be none. It is no cause that is shown.
+var errNoPlace = errors.New("no place for records")
+
+// noPlace is an error that is an [errNoPlace] and reads as before.
+type noPlace struct{ error }
+
+func (n noPlace) Unwrap() error      { return n.error }
+func (noPlace) Is(target error) bool { return target == errNoPlace }
+
+// orNoPlace marks an error as [errNoPlace] where all sites have answered, and each
+// that the pool is not there. One that does not answer may have it.
+func (b *Book) orNoPlace(err error, fault func(shelf int) error) error {
+	for i, s := range b.shelves {
+		if s.site == nil || !errors.Is(fault(i), replay.ErrNotFound) {
+			return err
+		}
+	}
+	return noPlace{err}
 }
 
 // asUnreachable makes an error that says that sites do not answer an

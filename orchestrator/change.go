@@ -12,16 +12,17 @@ type Kind string
 // The kinds of change. The first group sets up, the second takes away; each is
 // one row of [Kinds].
 const (
-	KindSiteName    Kind = "site-name"
-	KindNamespace   Kind = "namespace-create"
-	KindPoolMode    Kind = "pool-mode"
-	KindPeer        Kind = "peer"
-	KindDaemonStart Kind = "daemon-start"
-	KindCreate      Kind = "image-create"
-	KindFeatures    Kind = "image-features"
-	KindMirror      Kind = "image-mirror"
-	KindSnapshot    Kind = "mirror-snapshot"
-	KindSchedule    Kind = "schedule-add"
+	KindSiteName      Kind = "site-name"
+	KindNamespace     Kind = "namespace-create"
+	KindPoolMode      Kind = "pool-mode"
+	KindPeer          Kind = "peer"
+	KindDaemonStart   Kind = "daemon-start"
+	KindDaemonRestart Kind = "daemon-restart"
+	KindCreate        Kind = "image-create"
+	KindFeatures      Kind = "image-features"
+	KindMirror        Kind = "image-mirror"
+	KindSnapshot      Kind = "mirror-snapshot"
+	KindSchedule      Kind = "schedule-add"
 
 	KindPeerRemove     Kind = "peer-remove"
 	KindScheduleRemove Kind = "schedule-remove"
@@ -45,6 +46,7 @@ var Kinds = []struct {
 	{KindPeerRemove, "remove a peer from a pool"},
 	{KindPeer, "make a site receive from another"},
 	{KindDaemonStart, "start rbd-mirror"},
+	{KindDaemonRestart, "restart rbd-mirror, as the plan says now"},
 	{KindCreate, "create an image"},
 	{KindFeatures, "switch on features of an image"},
 	{KindMirror, "mirror an image"},

@@ -35,6 +35,7 @@ func Diff(plan *plans.Plan, obs *Observation, o DiffOptions) *Difference {
 	if d.sameCluster() {
 		return d.finish()
 	}
+	d.records()
 	d.sites()
 	for i := range plan.Pools {
 		d.pool(&plan.Pools[i])
@@ -141,6 +142,18 @@ func (d *differ) sameCluster() bool {
 		seen[s.Identity.FSID] = s.Name
 	}
 	return false
+}
+
+// records tells which records could not be read: what they keep changes away from
+// is then not known.
+func (d *differ) records() {
+	for _, f := range d.obs.recordFaults() {
+		code := NoticeSomeRecords
+		if f.site == "" {
+			code = NoticeNoRecords
+		}
+		d.notice(code, f.site, replay.Pool{}, "", f.next, "%s", f.what)
+	}
 }
 
 // sites compares what belongs to whole sites.

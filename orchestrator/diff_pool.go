@@ -135,6 +135,9 @@ func (d *differ) daemons() {
 		case !seen.Runner.Running:
 			d.startDaemon(s, seen)
 		default:
+			if seen.Runner.Outdated {
+				d.restartDaemon(s, seen)
+			}
 			d.idleDaemon(s, seen)
 		}
 		d.callouts(s.Name, seen)
@@ -155,9 +158,9 @@ func (d *differ) foreignDaemon(s plans.Site, seen *SiteObservation) {
 	d.idleDaemon(s, seen)
 }
 
-func (d *differ) startDaemon(s plans.Site, seen *SiteObservation) {
-	// It reads pools and peers at its start and then only twice a minute: so it
-	// starts after they have been set.
+// beforeDaemon are the changes that come before a start of rbd-mirror: it reads
+// pools and peers then, and afterwards only twice a minute.
+func (d *differ) beforeDaemon() []string {
 	var needs []string
 	for i := range d.out.Changes {
 		switch c := &d.out.Changes[i]; c.Kind {
@@ -165,12 +168,28 @@ func (d *differ) startDaemon(s plans.Site, seen *SiteObservation) {
 			needs = append(needs, c.ID)
 		}
 	}
+	return needs
+}
+
+func (d *differ) startDaemon(s plans.Site, seen *SiteObservation) {
+	needs := d.beforeDaemon()
 	d.change(Change{
 		ID: changeID(KindDaemonStart, s.Name, ""), Kind: KindDaemonStart, Site: s.Name,
 		What: fmt.Sprintf("start rbd-mirror (%s)", s.Daemon.Run), From: "stopped", To: "running",
 		Command: seen.Runner.StartCommand, Needs: needs,
 		Drift: len(needs) == 0,
 		act:   runDaemon{site: s.Name, start: true},
+	})
+}
+
+// restartDaemon is about a daemon that runs as an earlier plan said, or with a conf
+// or a keyring that has changed since. Replay goes on where it was.
+func (d *differ) restartDaemon(s plans.Site, seen *SiteObservation) {
+	d.change(Change{
+		ID: changeID(KindDaemonRestart, s.Name, ""), Kind: KindDaemonRestart, Site: s.Name,
+		What: fmt.Sprintf("restart rbd-mirror (%s): its options, conf, keyring or program have changed", s.Daemon.Run), From: "outdated", To: "running",
+		Command: seen.Runner.RestartCommand, Needs: d.beforeDaemon(),
+		act: restartDaemon{site: s.Name},
 	})
 }
 

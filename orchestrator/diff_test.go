@@ -97,6 +97,7 @@ var diffCases = []struct {
 		b.world.StopDaemon("b")
 		time.Sleep(time.Minute)
 	}},
+	{name: "daemon-outdated", plan: oneWay, change: func(b *bed) { b.outdated["b"] = true }},
 	{name: "daemon-by-nobody", plan: strings.Replace(oneWay, ", daemon: {run: process}", "", 1), bare: true, change: func(*bed) {}},
 	{name: "image-missing", plan: withImages("      - {name: vm-9}\n"), change: func(*bed) {}, bare: true},
 	{name: "image-features", plan: withImages("      - {name: vm-1, features: [exclusive-lock, object-map, fast-diff]}\n"), bare: true, change: func(b *bed) {
@@ -279,6 +280,7 @@ func TestDiffCasesComplete(t *testing.T) {
 		orchestrator.NoticePoolFault, orchestrator.NoticeDaemonFault, orchestrator.NoticeDaemonComplains,
 		orchestrator.NoticeJournalPool, orchestrator.NoticeCopyNotFollower, orchestrator.NoticePeerUnknown,
 		orchestrator.NoticeDaemonIdle, orchestrator.NoticeCopyPending,
+		orchestrator.NoticeNoRecords, orchestrator.NoticeSomeRecords,
 		orchestrator.NoticeHalted, orchestrator.NoticeInRun, orchestrator.NoticeQuarantined, orchestrator.NoticeShutOut,
 	}
 	for _, row := range orchestrator.NoticeCodes {

@@ -26,6 +26,9 @@ func factsOf(obs *Observation) map[string]string {
 		facts[s.Name] = s.Identity.FSID + " " + s.SiteName
 		if s.Runner != nil {
 			facts[s.Name+" rbd-mirror"] = fmt.Sprint(s.Runner.Running)
+			if s.Runner.Outdated {
+				facts[s.Name+" rbd-mirror"] += " outdated"
+			}
 		}
 		for j := range s.Pools {
 			poolFacts(facts, s, &s.Pools[j])

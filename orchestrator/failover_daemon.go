@@ -24,8 +24,8 @@ func (a daemonAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	if r := c.sites.Runner(a.site); r != nil {
-		running, detail, err := r.Running(ctx)
-		return running == a.run && err == nil, detail, err
+		state, err := r.State(ctx)
+		return state.Running == a.run && err == nil, state.Detail, err
 	}
 	site, err := c.site(a.site)
 	if err != nil {

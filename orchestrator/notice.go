@@ -24,6 +24,8 @@ const (
 	NoticeImageElsewhere  NoticeCode = "image-elsewhere"
 	NoticeImageUnsure     NoticeCode = "image-unsure"
 	NoticeNameConflict    NoticeCode = "image-name-taken"
+	NoticeNoRecords       NoticeCode = "records-unreadable"
+	NoticeSomeRecords     NoticeCode = "records-incomplete"
 	NoticeSplitBrain      NoticeCode = "split-brain"
 	NoticeHalted          NoticeCode = "halted"
 	NoticeInRun           NoticeCode = "in-a-run"
@@ -69,6 +71,7 @@ var NoticeCodes = []struct {
 	{NoticeSplitBrain, SeverityError, ErrHalted, "an image is primary at more than one site"},
 	{NoticeHalted, SeverityError, ErrHalted, "an image is halted until a person clears it"},
 	{NoticeInRun, SeverityError, ErrRefused, "a run that is not over has the image in its hands"},
+	{NoticeNoRecords, SeverityError, ErrRefused, "the plan's records (halts, runs) can be read at no site, so nothing is changed"},
 	{NoticeStranded, SeverityError, ErrRefused, "an image is mirrored and primary nowhere"},
 	{NoticeSameCluster, SeverityError, ErrRefused, "two sites of the plan are one cluster"},
 	{NoticeSiteSilent, SeverityError, ErrUnreachable, "a site does not answer"},
@@ -93,6 +96,7 @@ var NoticeCodes = []struct {
 	{NoticePeerSilent, SeverityWarning, nil, "a daemon cannot reach its peer"},
 	{NoticeDaemonComplains, SeverityWarning, nil, "a daemon complains of something else"},
 	{NoticePeerUnknown, SeverityWarning, nil, "a pool has a peer that the plan does not know"},
+	{NoticeSomeRecords, SeverityWarning, nil, "the plan's records cannot be read at a site; those of the others count"},
 	{NoticeQuarantined, SeverityWarning, nil, "the copy at a site that has returned is still primary, and was given up in a failover"},
 	{NoticeWrongPrimary, SeverityWarning, nil, "an image is primary at another site than the preferred one"},
 	{NoticeExcluded, SeverityWarning, nil, "an excluded image is mirrored"},

@@ -45,12 +45,12 @@ type SiteObservation struct {
 
 // RunnerState is whether Drover's own rbd-mirror runs at a site.
 type RunnerState struct {
-	Running bool   `json:"running"`
-	Detail  string `json:"detail,omitempty"` // where, or why not
-	Fault   *Fault `json:"fault,omitempty"`
-	// StartCommand and StopCommand are the equivalent command lines.
-	StartCommand string `json:"start_command,omitempty"`
-	StopCommand  string `json:"stop_command,omitempty"`
+	DaemonState
+	Fault *Fault `json:"fault,omitempty"`
+	// StartCommand, StopCommand and RestartCommand are the equivalent command lines.
+	StartCommand   string `json:"start_command,omitempty"`
+	StopCommand    string `json:"stop_command,omitempty"`
+	RestartCommand string `json:"restart_command,omitempty"`
 }
 
 // PoolObservation is one pool or namespace of the plan at one site.

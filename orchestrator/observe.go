@@ -201,17 +201,10 @@ func (l *siteLook) runnerState(ctx context.Context) *RunnerState {
 	if l.runner == nil {
 		return nil
 	}
-	type answer struct {
-		running bool
-		detail  string
-	}
-	a, err := ask(ctx, l, func(ctx context.Context) (answer, error) {
-		running, detail, err := l.runner.Running(ctx)
-		return answer{running, detail}, err
-	})
+	state, err := ask(ctx, l, l.runner.State)
 	return &RunnerState{
-		Running: a.running, Detail: a.detail, Fault: faultOf(err),
-		StartCommand: l.runner.Command(true), StopCommand: l.runner.Command(false),
+		DaemonState: state, Fault: faultOf(err),
+		StartCommand: l.runner.Command(true), StopCommand: l.runner.Command(false), RestartCommand: l.runner.RestartCommand(),
 	}
 }
 

@@ -1,7 +1,9 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/drover-io/drover/plans"
@@ -10,22 +12,90 @@ import (
 
 // Recorded is what the records of a plan say that bears on what is seen.
 type Recorded struct {
-	// Fault: no site's records could be read.
+	// Fault: no site's records could be read. None: there are none, as all sites
+	// answer and none has the pool that would hold them.
 	Fault *Fault `json:"fault,omitempty"`
-	Halts []Halt `json:"halts,omitempty"`
+	None  bool   `json:"none,omitempty"`
+	// Unread are the sites whose records could not be read, where another's were:
+	// what was written at one of them alone is missing.
+	Unread []UnreadRecords `json:"unread,omitempty"`
+	Halts  []Halt          `json:"halts,omitempty"`
 	// Unfinished are runs that are not over.
 	Unfinished []Run `json:"unfinished,omitempty"`
 
 	book *Book
 }
 
+// UnreadRecords is a site whose records could not be read.
+type UnreadRecords struct {
+	Site  string `json:"site"`
+	Fault *Fault `json:"fault"`
+}
+
 // readRecords reads what is recorded. It writes nothing.
 func readRecords(ctx context.Context, plan *plans.Plan, sites *Sites) *Recorded {
 	book, err := ReadBook(ctx, plan, sites)
 	if err != nil {
-		return &Recorded{Fault: faultOf(err)}
+		return &Recorded{Fault: faultOf(err), None: errors.Is(err, errNoPlace)}
 	}
-	return &Recorded{Halts: book.Halts(), Unfinished: unfinished(book), book: book}
+	r := &Recorded{Halts: book.Halts(), Unfinished: unfinished(book), book: book}
+	faults := book.Faults()
+	for _, s := range plan.Sites {
+		// Where the pool is missing there is nothing to read.
+		if err := faults[s.Name]; err != nil && !errors.Is(err, replay.ErrNotFound) {
+			r.Unread = append(r.Unread, UnreadRecords{Site: s.Name, Fault: faultOf(err)})
+		}
+	}
+	return r
+}
+
+// unreadable is why it is not known what is recorded, so that every image may be
+// halted or in the hands of a run; nil where it is known, or was not asked.
+func (r *Recorded) unreadable() *Fault {
+	if r == nil || r.None {
+		return nil
+	}
+	return r.Fault
+}
+
+// recordFault is one thing about records that could not be read: at a site, or
+// (no site) at all of them.
+type recordFault struct {
+	site, what, next string
+}
+
+// unreadHint is the next step where no site's records can be read.
+const unreadHint = "make the plan's first pool, which holds the records, readable at a site: check its OSDs, and Drover's caps there; then try again"
+
+// recordFaults tells what of the records could not be read. A site that does not
+// answer at all is told of as such, not here.
+func (o *Observation) recordFaults() []recordFault {
+	if o.Records == nil {
+		return nil
+	}
+	answers := func(site string) bool {
+		s := o.Site(site)
+		return s != nil && s.Fault == nil
+	}
+	if fault := o.Records.unreadable(); fault != nil {
+		if !slices.ContainsFunc(o.Sites, func(s SiteObservation) bool { return s.Fault == nil }) {
+			return nil
+		}
+		return []recordFault{{
+			what: "halts, runs that are not over and copies that were given up are not known, so nothing may be changed: " + fault.What,
+			next: cmp.Or(fault.Hint, unreadHint),
+		}}
+	}
+	var out []recordFault
+	for _, u := range o.Records.Unread {
+		if answers(u.Site) {
+			out = append(out, recordFault{
+				site: u.Site, what: "what is recorded at " + u.Site + " alone is not known: " + replay.WithoutSite(u.Site, u.Fault.What),
+				next: cmp.Or(u.Fault.Hint, "check the OSDs of "+u.Site+" and Drover's caps there"),
+			})
+		}
+	}
+	return out
 }
 
 // halted is the halt that covers an image, or nil.
@@ -91,6 +161,8 @@ const (
 	ProblemHalted      replay.ProblemCode = "halted"
 	ProblemQuarantined replay.ProblemCode = "returned-quarantined"
 	ProblemUnfinished  replay.ProblemCode = "run-not-over"
+	// ProblemRecordsUnreadable is a site's, or the whole plan's.
+	ProblemRecordsUnreadable replay.ProblemCode = "records-unreadable"
 )
 
 // overlay adds to an image's status what the records say of it.

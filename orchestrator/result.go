@@ -20,6 +20,7 @@ const (
 	OutcomeUnproven Outcome = "unproven"  // done, but still wanted when looked at again
 	OutcomeBlocked  Outcome = "blocked"   // something that it needs was not done
 	OutcomeNotBegun Outcome = "not-begun" // interrupted before
+	OutcomeUntried  Outcome = "untried"   // still wanted at the end; see the error for why it was not tried
 	OutcomePlanned  Outcome = "planned"   // a dry run
 )
 
@@ -51,7 +52,8 @@ type Result struct {
 
 	// Refused is why nothing was tried at all.
 	Refused *Fault `json:"refused,omitempty"`
-	// Lost is why it had to stop: another process has taken over.
+	// Lost is why it had to stop: another process has taken over, or the records
+	// can be read no more.
 	Lost *Fault `json:"lost,omitempty"`
 }
 
@@ -98,7 +100,7 @@ func (r *Result) Err() error {
 	for i := range r.Changes {
 		c := &r.Changes[i]
 		switch {
-		case c.Outcome == OutcomeFailed || c.Outcome == OutcomeUnproven:
+		case c.Outcome == OutcomeFailed || c.Outcome == OutcomeUnproven || c.Outcome == OutcomeUntried:
 			errs = append(errs, fmt.Errorf("%w: %s: %w", ErrIncomplete, c.Change.Title(), c.Fault))
 		case c.Outcome == OutcomeNotBegun && !r.Interrupted:
 			errs = append(errs, fmt.Errorf("%w: %s: not begun", ErrIncomplete, c.Change.Title()))

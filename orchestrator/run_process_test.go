@@ -148,11 +148,11 @@ type processRunner struct {
 	p *process
 }
 
-func (r processRunner) Running(ctx context.Context) (bool, string, error) {
+func (r processRunner) State(ctx context.Context) (orchestrator.DaemonState, error) {
 	if r.p.dead.Load() {
-		return false, "", errKilled
+		return orchestrator.DaemonState{}, errKilled
 	}
-	return r.simRunner.Running(ctx)
+	return r.simRunner.State(ctx)
 }
 
 func (r processRunner) Start(ctx context.Context) error {

@@ -124,15 +124,29 @@ type Opener func(ctx context.Context, site plans.Site) (Site, error)
 
 // Runner runs rbd-mirror at one site, in the way that the plan names.
 type Runner interface {
-	// Running tells whether it runs, and where or why not, in words.
-	Running(ctx context.Context) (running bool, detail string, err error)
+	// State tells whether it runs, where or why not, in words, and whether it runs
+	// as the plan says.
+	State(ctx context.Context) (DaemonState, error)
 	// Start starts it; one that runs is no error.
 	Start(ctx context.Context) error
+	// Restart ends and starts it, as the plan says now.
+	Restart(ctx context.Context) error
 	// Stop stops it and leaves nothing behind; one that does not run is no
 	// error.
 	Stop(ctx context.Context) error
 	// Command is the equivalent command line for starting or stopping it.
 	Command(start bool) string
+	// RestartCommand is the equivalent command line for restarting it.
+	RestartCommand() string
+}
+
+// DaemonState is how a daemon is that Drover runs.
+type DaemonState struct {
+	Running bool   `json:"running"`
+	Detail  string `json:"detail,omitempty"` // where, or why not
+	// Outdated: it runs with other options, or with another conf, key or program,
+	// than it would be started with now.
+	Outdated bool `json:"outdated,omitempty"`
 }
 
 // Hands is how Drover reaches the rbd-mirror daemon of a site.

@@ -34,6 +34,8 @@ func newStatusReport(plan *plans.Plan, obs *Observation, evidence []replay.Evide
 		r.Images = append(r.Images, image)
 	}
 	slices.SortStableFunc(r.Images, func(a, b ImageStatus) int { return cmp.Compare(stateRank(a.State), stateRank(b.State)) })
+	r.recordProblems(obs)
+	r.daemonProblems(plan)
 	r.gather()
 	return r
 }
@@ -214,6 +216,58 @@ func (r *StatusReport) row(rows map[string]int, p replay.Problem, ref replay.Ima
 	if len(row.Examples) < problemExamples {
 		row.Examples = append(row.Examples, ref.String())
 	}
+}
+
+// recordProblems shows which records could not be read: a halt, a run or a
+// quarantine may be missing from what is shown.
+func (r *StatusReport) recordProblems(obs *Observation) {
+	for _, f := range obs.recordFaults() {
+		r.Problems = append(r.Problems, StatusProblem{Problem: replay.Problem{
+			Code: ProblemRecordsUnreadable, Severity: replay.SeverityWarning, Site: f.site, What: f.what, Next: f.next,
+		}})
+	}
+}
+
+// The codes of problems with daemons that Drover runs.
+const (
+	ProblemDaemonStopped  replay.ProblemCode = "daemon-stopped"
+	ProblemDaemonOutdated replay.ProblemCode = "daemon-outdated"
+	ProblemDaemonUnknown  replay.ProblemCode = "daemon-unknown"
+)
+
+// daemonProblems judges the daemons that Drover runs by what it knows of them
+// itself: the service map forgets one that has died only after a minute.
+func (r *StatusReport) daemonProblems(plan *plans.Plan) {
+	for _, wanted := range plan.MirrorSites() {
+		at := slices.IndexFunc(r.Sites, func(s SiteStatus) bool { return s.Name == wanted.Name })
+		if at < 0 || !r.Sites[at].Reachable || r.Sites[at].Runner == nil {
+			continue
+		}
+		runner := r.Sites[at].Runner
+		p := replay.Problem{Severity: replay.SeverityWarning, Site: wanted.Name, Next: "drover plan apply " + plan.File + " starts it"}
+		switch {
+		case runner.Fault != nil:
+			p.Code, p.Next = ProblemDaemonUnknown, cmp.Or(runner.Fault.Hint, "look on the host where it runs")
+			p.What = "it cannot be told whether rbd-mirror at " + wanted.Name + " runs, which Drover runs: " + replay.WithoutSite(wanted.Name, runner.Fault.What)
+		case !runner.Running:
+			p.Code = ProblemDaemonStopped
+			p.What = "rbd-mirror at " + wanted.Name + ", which Drover runs, does not run: " + cmp.Or(runner.Detail, "not running")
+			if slices.ContainsFunc(r.Images, func(i ImageStatus) bool { return i.copyAt(wanted.Name) }) {
+				p.Severity = replay.SeverityCritical
+			}
+		case runner.Outdated:
+			p.Code, p.Next = ProblemDaemonOutdated, "drover plan apply "+plan.File+" restarts it"
+			p.What = "rbd-mirror at " + wanted.Name + " runs with other options, conf, keyring or program than the plan says"
+		default:
+			continue
+		}
+		r.Problems = append(r.Problems, StatusProblem{Problem: p})
+	}
+}
+
+// copyAt reports whether the site holds a copy that has to follow.
+func (i *ImageStatus) copyAt(site string) bool {
+	return slices.ContainsFunc(i.Copies, func(c CopyStatus) bool { return c.Site == site })
 }
 
 // siteProblems shows a silent site also where no image would.

@@ -12,7 +12,7 @@ type Site struct {
 	Fence      Fence  `yaml:"fence" doc:"how the site's clients are shut out in a failover; where there is one, a failback shuts out those that still hold what that gave up, always by the site's OSD blocklist"`
 }
 
-// RunBy names who keeps rbd-mirror running at a site.
+// RunBy names who runs rbd-mirror at a site.
 type RunBy string
 
 // The ways to run rbd-mirror.

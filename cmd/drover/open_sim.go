@@ -56,12 +56,12 @@ type simRunner struct {
 	site  string
 }
 
-// Running tells whether the simulated daemon runs.
-func (r *simRunner) Running(context.Context) (bool, string, error) {
+// State tells whether the simulated daemon runs.
+func (r *simRunner) State(context.Context) (orchestrator.DaemonState, error) {
 	if r.world.DaemonRuns(r.site) {
-		return true, "simulated", nil
+		return orchestrator.DaemonState{Running: true, Detail: "simulated"}, nil
 	}
-	return false, "not running", nil
+	return orchestrator.DaemonState{Detail: "not running"}, nil
 }
 
 // Start starts it.
@@ -77,6 +77,17 @@ func (r *simRunner) Stop(context.Context) error {
 	r.world.StopDaemon(r.site)
 	return nil
 }
+
+// Restart stops and starts it.
+func (r *simRunner) Restart(ctx context.Context) error {
+	if err := r.Stop(ctx); err != nil {
+		return err
+	}
+	return r.Start(ctx)
+}
+
+// RestartCommand is what would be run on a real host to restart it.
+func (r *simRunner) RestartCommand() string { return r.Command(false) + "; " + r.Command(true) }
 
 // Command is what would be run on a real host.
 func (r *simRunner) Command(start bool) string {

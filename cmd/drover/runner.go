@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/plans"
@@ -21,16 +23,23 @@ type runner struct {
 	rbdmirror.Runner
 	remove      func(context.Context) error // ends it and leaves nothing behind
 	start, stop string                      // equivalent command lines
+	restart     string                      // empty: stop, then start
 }
 
-// Running tells whether the daemon runs, and where.
-func (r *runner) Running(ctx context.Context) (bool, string, error) {
+// State tells whether the daemon runs, where, and whether as the plan says.
+func (r *runner) State(ctx context.Context) (orchestrator.DaemonState, error) {
 	status, err := r.Status(ctx)
 	detail := status.Detail
 	if status.PID != 0 {
 		detail = fmt.Sprintf("%s, pid %d, log %s", detail, status.PID, status.Log)
 	}
-	return status.Running, detail, err
+	return orchestrator.DaemonState{Running: status.Running, Detail: detail, Outdated: status.Outdated}, err
+}
+
+// Restart ends and starts the daemon.
+func (r *runner) Restart(ctx context.Context) error {
+	_, err := r.Runner.Restart(ctx)
+	return err
 }
 
 // Start starts the daemon.
@@ -64,6 +73,9 @@ func (r *runner) Command(start bool) string {
 	}
 	return r.stop
 }
+
+// RestartCommand is the equivalent command line for a restart.
+func (r *runner) RestartCommand() string { return cmp.Or(r.restart, r.stop+"; "+r.start) }
 
 // handsOn reaches a site's daemon as its plan says.
 func handsOn(plan *plans.Plan, site plans.Site, opened orchestrator.Site) (orchestrator.Hands, error) {
@@ -102,11 +114,23 @@ func processRunner(plan *plans.Plan, site plans.Site) *runner {
 			}
 		}
 	}
-	line := fmt.Sprintf("cd %s && setsid %s --cluster %s --id %s &", daemon.Directory, daemon.Binary, site.Cluster, strings.TrimPrefix(daemon.User, "client."))
+	line := fmt.Sprintf("cd %s && setsid %s --cluster %s --id %s%s &", daemon.Directory, daemon.Binary, site.Cluster, strings.TrimPrefix(daemon.User, "client."), words(p.Args))
 	return &runner{
 		Runner: p, remove: p.Remove, start: line,
 		stop: fmt.Sprintf("kill $(jq .pid %s)", filepath.Join(daemon.Directory, "rbd-mirror.json")),
 	}
+}
+
+// words are options on a command line, each behind a blank.
+func words(args []string) string {
+	var b strings.Builder
+	for _, arg := range args {
+		if strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune("-_=./:,@%+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		b.WriteString(" " + arg)
+	}
+	return b.String()
 }
 
 // peerConf is how a site's daemon reaches another site by conf file.
@@ -122,7 +146,7 @@ func systemdRunner(site plans.Site) *runner {
 	unit := &rbdmirror.Systemd{Site: site.Name, Unit: site.Daemon.Unit}
 	return &runner{
 		Runner: unit, remove: unit.Stop,
-		start: "systemctl start " + site.Daemon.Unit, stop: "systemctl stop " + site.Daemon.Unit,
+		start: "systemctl start " + site.Daemon.Unit, stop: "systemctl stop " + site.Daemon.Unit, restart: "systemctl restart " + site.Daemon.Unit,
 	}
 }
 

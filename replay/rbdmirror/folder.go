@@ -2,6 +2,8 @@ package rbdmirror
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -41,13 +43,38 @@ func (p *Process) prepare() error {
 	if err := p.makeFolder(); err != nil {
 		return err
 	}
-	local := PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}
-	for _, c := range append([]PeerConf{local}, p.Peers...) {
+	for _, c := range p.confs() {
 		if err := p.layConf(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// confs are the confs that the daemon reads: its own cluster's, then its peers'.
+func (p *Process) confs() []PeerConf {
+	local := PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}
+	return append([]PeerConf{local}, p.Peers...)
+}
+
+// contents is one hash of all that prepare would lay: a daemon reads it once, when
+// it starts.
+func (p *Process) contents() (string, error) {
+	sum := sha256.New()
+	for _, c := range p.confs() {
+		_, _ = fmt.Fprintf(sum, "%q %q\n", c.Cluster, c.User) // a hash never fails to write
+		for _, path := range []string{c.Conf, c.Keyring} {
+			var content []byte
+			if path != "" {
+				var err error
+				if content, err = os.ReadFile(path); err != nil {
+					return "", p.fail("read what rbd-mirror starts with", fmt.Errorf("%w: %w", ErrConf, err), "check conf: and keyring: of the plan, and that Drover's user may read them")
+				}
+			}
+			_, _ = fmt.Fprintf(sum, "%d\n%s\n", len(content), content) // the same
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 func (p *Process) makeFolder() error {

@@ -28,6 +28,7 @@ type processFacts struct {
 	start   uint64 // clock ticks after boot
 	zombie  bool
 	command []string
+	laid    string // see record; empty: not known
 }
 
 // inspect reads what the kernel says of a process; errGone if there is none.

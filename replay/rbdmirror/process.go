@@ -127,10 +127,12 @@ func (p *Process) ensure(ctx context.Context) (Status, error) {
 	if err := p.sweep(); err != nil {
 		return st, err
 	}
-	if err := p.prepare(); err != nil {
+	// Before it is laid: what changes in between shows as outdated, not as current.
+	contents, err := p.contents()
+	if err := cmp.Or(p.prepare(), err); err != nil {
 		return st, err
 	}
-	return p.start(ctx)
+	return p.start(ctx, contents)
 }
 
 // Status looks for the daemon.
@@ -191,7 +193,8 @@ func (p *Process) Remove(ctx context.Context) error {
 	return nil
 }
 
-// Restart ends and starts the daemon, with the options of now.
+// Restart ends and starts the daemon, with the options of now. One that could not
+// be started again is left running.
 func (p *Process) Restart(ctx context.Context) (Status, error) {
 	c, err := p.complete()
 	if err != nil {
@@ -202,6 +205,12 @@ func (p *Process) Restart(ctx context.Context) (Status, error) {
 		return Status{Kind: KindProcess}, err
 	}
 	defer unlock()
+	if _, err := c.program(); err != nil {
+		return Status{Kind: KindProcess}, err
+	}
+	if _, err := c.contents(); err != nil {
+		return Status{Kind: KindProcess}, err
+	}
 	if err := c.stop(ctx); err != nil {
 		return Status{Kind: KindProcess}, err
 	}
@@ -224,20 +233,55 @@ func (p *Process) look() (Status, processFacts, error) {
 		return st, processFacts{}, nil
 	}
 	st.Running, st.PID, st.Detail = true, facts.pid, "running"
-	if len(facts.command) > 0 {
-		st.Outdated = !slices.Equal(facts.command[1:], p.args())
-	}
+	st.Outdated = p.outdated(facts)
 	if since, err := startedAt(facts.start); err == nil {
 		st.Since = since
 	}
 	return st, facts, nil
 }
 
+// outdated reports whether a daemon would be started otherwise now: with other
+// options, of another program, with other confs or keyrings. What cannot be told
+// does not count, but for a program that is not there: the restart tells.
+func (p *Process) outdated(facts processFacts) bool {
+	if len(facts.command) == 0 {
+		return false
+	}
+	if !slices.Equal(facts.command[1:], p.args()) {
+		return true
+	}
+	program, err := p.program()
+	if err != nil || program != facts.command[0] && !sameFile(program, facts.command[0]) {
+		return true
+	}
+	if facts.laid == "" {
+		return false
+	}
+	contents, err := p.contents()
+	return err == nil && contents != facts.laid
+}
+
+// sameFile reports whether two paths lead to one file, as /bin and /usr/bin do.
+func sameFile(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	return errOne == nil && errOther == nil && os.SameFile(one, other)
+}
+
+// program is the path of the daemon's program.
+func (p *Process) program() (string, error) {
+	path, err := exec.LookPath(p.Binary)
+	if err != nil {
+		return "", p.fail("start rbd-mirror", fmt.Errorf("%w: %w", ErrNoBinary, err), "install it (Debian, Ubuntu: apt-get install rbd-mirror), or choose another run: for the site")
+	}
+	return path, nil
+}
+
 func (p *Process) find(r *record) (processFacts, bool, error) {
 	if r != nil {
 		alive, err := r.alive()
 		if err != nil || alive {
-			return processFacts{pid: r.PID, start: r.Start, command: append([]string{r.Binary}, r.Args...)}, alive, err
+			return processFacts{pid: r.PID, start: r.Start, command: append([]string{r.Binary}, r.Args...), laid: r.Laid}, alive, err
 		}
 	}
 	candidates, err := processesIn(p.Dir)
@@ -252,12 +296,12 @@ func (p *Process) find(r *record) (processFacts, bool, error) {
 	return processFacts{}, false, nil
 }
 
-func (p *Process) start(ctx context.Context) (Status, error) {
+func (p *Process) start(ctx context.Context, contents string) (Status, error) {
 	st := Status{Kind: KindProcess, Folder: p.Dir, Log: filepath.Join(p.Dir, logFile), Detail: "not running"}
 	const op = "start rbd-mirror"
-	binary, err := exec.LookPath(p.Binary)
+	binary, err := p.program()
 	if err != nil {
-		return st, p.fail(op, fmt.Errorf("%w: %w", ErrNoBinary, err), "install it (Debian, Ubuntu: apt-get install rbd-mirror), or choose another run: for the site")
+		return st, err
 	}
 	output, err := os.OpenFile(filepath.Join(p.Dir, outputFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -276,7 +320,7 @@ func (p *Process) start(ctx context.Context) (Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 
-	err = p.recordStart(cmd)
+	err = p.recordStart(cmd, contents)
 	if errors.Is(err, errGone) {
 		return st, p.died(<-ended)
 	}
@@ -311,7 +355,7 @@ func daemonEnv(env []string, home string) []string {
 	return append(kept, "HOME="+home)
 }
 
-func (p *Process) recordStart(cmd *exec.Cmd) error {
+func (p *Process) recordStart(cmd *exec.Cmd, contents string) error {
 	facts, err := inspect(cmd.Process.Pid)
 	if err != nil {
 		return err
@@ -321,7 +365,7 @@ func (p *Process) recordStart(cmd *exec.Cmd) error {
 		return err
 	}
 	return writeRecord(filepath.Join(p.Dir, recordFile), record{
-		PID: facts.pid, Start: facts.start, Boot: boot, Binary: cmd.Args[0], Args: cmd.Args[1:],
+		PID: facts.pid, Start: facts.start, Boot: boot, Binary: cmd.Args[0], Args: cmd.Args[1:], Laid: contents,
 		Plan: p.Plan, Site: p.Site, Started: time.Now().UTC(),
 	})
 }

@@ -80,6 +80,74 @@ func TestProcessLife(t *testing.T) {
 	}
 }
 
+// TestOutdated: whatever the daemon has read or been given at its start counts; a
+// restart makes it current, and one that could not be made leaves it running.
+func TestOutdated(t *testing.T) {
+	ctx := context.Background()
+	p := fakeProcess(t, "run")
+	keyring := writeFile(t, filepath.Join(t.TempDir(), "key"), "[client.rbd-mirror.site-b]\n\tkey = x\n")
+	peer := writeFile(t, filepath.Join(t.TempDir(), "a.conf"), "[global]\n")
+	p.Keyring, p.Peers = keyring, []PeerConf{{Cluster: "remote", Conf: peer}}
+	st, err := p.Ensure(ctx)
+	if err != nil || st.Outdated {
+		t.Fatalf("started: %+v, %v", st, err)
+	}
+	link := filepath.Join(t.TempDir(), "another-name")
+	if err := os.Symlink(p.Binary, link); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(p *Process){
+		"option":  func(p *Process) { p.Args = []string{"--debug-rbd-mirror", "20"} },
+		"user":    func(p *Process) { p.User = "client.other" },
+		"keyring": func(*Process) { writeFile(t, keyring, "[client.rbd-mirror.site-b]\n\tkey = y\n") },
+		"conf":    func(p *Process) { writeFile(t, p.Conf, "[global]\nmon host = 127.0.0.2\n") },
+		"peer":    func(*Process) { writeFile(t, peer, "[global]\nmon host = 127.0.0.3\n") },
+	} {
+		changed := *p
+		change(&changed)
+		st, err := changed.Status(ctx)
+		if err != nil || !st.Running || !st.Outdated {
+			t.Errorf("%s changed: %+v, %v", name, st, err)
+		}
+		if st, err = changed.Restart(ctx); err != nil || !st.Running || st.Outdated {
+			t.Errorf("%s changed, restarted: %+v, %v", name, st, err)
+		}
+		if st, err = p.Restart(ctx); err != nil || st.Outdated {
+			t.Fatalf("%s changed back: %+v, %v", name, st, err)
+		}
+	}
+	renamed := *p
+	renamed.Binary = link
+	if st, err := renamed.Status(ctx); err != nil || st.Outdated {
+		t.Errorf("the program by another name: %+v, %v", st, err)
+	}
+	c, err := p.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.outdated(processFacts{command: append([]string{"/bin/true"}, c.args()...)}) {
+		t.Error("another program counts as the plan's")
+	}
+
+	before, err := p.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(p *Process){
+		"no program": func(p *Process) { p.Binary = "rbd-mirror-that-is-not" },
+		"no keyring": func(p *Process) { p.Keyring += ".not" },
+	} {
+		spoilt := *p
+		spoil(&spoilt)
+		if _, err := spoilt.Restart(ctx); err == nil {
+			t.Errorf("%s: restarted", name)
+		}
+		if st, err := p.Status(ctx); err != nil || st.PID != before.PID {
+			t.Errorf("%s: %+v, %v; it ran as %d", name, st, err, before.PID)
+		}
+	}
+}
+
 func expectRunning(t *testing.T, p *Process, want bool) {
 	t.Helper()
 	if st, err := p.Status(context.Background()); err != nil || st.Running != want {

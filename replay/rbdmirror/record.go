@@ -21,6 +21,7 @@ type record struct {
 	Boot    string    `json:"boot_id"`
 	Binary  string    `json:"binary"`
 	Args    []string  `json:"args"`
+	Laid    string    `json:"laid,omitempty"` // hash of the confs and keyrings that it started with
 	Plan    string    `json:"plan"`
 	Site    string    `json:"site"`
 	Started time.Time `json:"started"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,9 +55,42 @@ func TestRunProcess(t *testing.T) {
 	}
 	replicates(t, file, a, "rbd/disk", b)
 
-	// Killed: seen, and started again by the next apply, though its pid is
-	// another process's by then.
+	// An option that the plan changes, and then a keyring that has changed, are
+	// changes: the daemon is restarted, and only then as the plan says.
+	pid := first
+	key := b.Keyring("client.rbd-mirror.site-b")
+	for what, change := range map[string]func(){
+		"option":  func() { edit(t, file, "run: process", "run: process\n      options: {debug_rbd_mirror: 1/5}") },
+		"keyring": func() { edit(t, key, "[client", "# rotated\n[client") },
+	} {
+		change()
+		if r := call(t, "plan", "diff", "--detailed-exitcode", file); r.code != 2 || !strings.Contains(r.stdout, "restart rbd-mirror (process)") {
+			t.Fatalf("%s changed: want the daemon's restart as the change\n%s", what, r)
+		}
+		applied(t, file)
+		again := running(t, folder)
+		if again == pid {
+			t.Fatalf("%s changed: the daemon %d was not restarted", what, pid)
+		}
+		pid = again
+	}
+	if command, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err != nil || !strings.Contains(string(command), "--debug-rbd-mirror=1/5") {
+		t.Errorf("it runs as %q, %v", command, err)
+	}
+	first = pid
+
+	// Killed: status tells at once, while the service map still lists it.
 	kill(t, first, folder)
+	told := ok(t, "status", file)
+	if !strings.Contains(told.stdout, "rbd-mirror at site-b, which Drover runs, does not run") || !strings.Contains(told.stdout, "drover plan apply "+file+" starts it") {
+		t.Errorf("status does not tell of the daemon that was killed\n%s", told)
+	}
+	if told = ok(t, "status", "-o", "json", file); !strings.Contains(told.stdout, `"code": "daemon-stopped"`) {
+		t.Errorf("nor as data\n%s", told)
+	}
+
+	// It is started again by the next apply, though its pid is another process's
+	// by then.
 	bystander := startBystander(t)
 	record := filepath.Join(folder, "rbd-mirror.json")
 	setPid(t, record, bystander.pid)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what Drover's build and its lab of real Ceph clusters need, and says
-# what and why. Exit 0: all there. Exit 3: Ceph cannot be had on this machine.
+# what and why. Exit 0: all there. Exit 3: Ceph's packages cannot be had on this
+# machine, and only that. Exit 1: anything else is missing or has failed.
 set -eu
 
 # usable ends with 3 where the librbd that is here is none that Drover builds
@@ -38,18 +39,22 @@ deps: this is not Debian or Ubuntu, so nothing was installed. Drover needs, by
       Install those, then call make again. Without them, `make demo` shows the
       same plan on the simulator.
 EOF
-	for program in ceph-mon ceph-mgr ceph-osd rbd ceph rbd-mirror gcc; do
+	for program in ceph-mon ceph-mgr ceph-osd rbd ceph rbd-mirror; do
 		command -v "$program" >/dev/null 2>&1 || exit 3
 	done
+	command -v gcc >/dev/null 2>&1 || exit 1
 	usable
 	exit 0
 fi
 
 missing=""
+# without is the exit code when the packages cannot be had.
+without=1
 for line in $want; do
 	package=${line%%:*}
 	if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
 		missing="$missing $package"
+		case $package in *ceph* | librados* | librbd* | rbd-mirror) without=3 ;; esac
 		echo "deps: $package is missing: $(echo "${line#*:}" | tr _ ' ')"
 	fi
 done
@@ -62,7 +67,11 @@ sudo=""
 if [ "$(id -u)" != 0 ]; then
 	if ! command -v sudo >/dev/null 2>&1; then
 		echo "deps: not root and no sudo: run as root: apt-get install --no-install-recommends$missing" >&2
-		exit 3
+		exit $without
+	fi
+	if ! sudo -v >/dev/null 2>&1; then
+		echo "deps: sudo does not let you: run as root: apt-get install --no-install-recommends$missing" >&2
+		exit $without
 	fi
 	sudo=sudo
 fi
@@ -71,14 +80,18 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() {
 	# shellcheck disable=SC2086 # the list is meant to split
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >"$log" 2>&1
+	$sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >"$log" 2>&1
 }
 if ! install; then
 	$sudo apt-get -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 || true
 	if ! install; then
 		tail -n 20 "$log" >&2
 		echo "deps: apt-get could not install:$missing (its last words are above)" >&2
-		exit 3
+		# A full disk or a lock is no want of packages.
+		if grep -Eq 'Unable to locate package|no installation candidate|(Failed|Unable) to fetch|unmet dependencies|held broken packages' "$log"; then
+			exit $without
+		fi
+		exit 1
 	fi
 fi
 usable

@@ -74,6 +74,8 @@ func (v *Result) Table(w io.Writer, p Palette) error {
 			note = " (was so already)"
 		case orchestrator.OutcomeBlocked:
 			mark, note = p.Warn("·"), " (not done: something it needs was not done)"
+		case orchestrator.OutcomeUntried:
+			mark, note = p.Warn("·"), " (not done: still wanted, and not tried)"
 		case orchestrator.OutcomeNotBegun:
 			mark, note = p.Warn("·"), " (not begun)"
 		case orchestrator.OutcomePlanned:
