@@ -23,6 +23,8 @@ type bed struct {
 	plan  *plans.Plan
 	// open may be replaced to get between the orchestrator and a site.
 	open orchestrator.Opener
+	// control steers the replay of single images at a site; nil: nobody can.
+	control func(site string) orchestrator.ReplayControl
 }
 
 func newBed(t testing.TB, plan string) *bed {
@@ -93,7 +95,11 @@ func handsOf(s plans.Site, r orchestrator.Runner) orchestrator.Hands {
 
 func (b *bed) sites(ctx context.Context) *orchestrator.Sites {
 	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-		return handsOf(s, simRunner{b: b, site: s.Name}), nil
+		h := handsOf(s, simRunner{b: b, site: s.Name})
+		if b.control != nil {
+			h.Replay = b.control(s.Name)
+		}
+		return h, nil
 	}
 	return orchestrator.OpenSites(ctx, b.plan, b.open, hands)
 }
