@@ -17,26 +17,20 @@ type ReplayControl interface {
 	StartReplay(ctx context.Context, ref replay.ImageRef) error
 }
 
-// stopReplay stops the replay of an image and of its group at every site whose
-// daemon can be told so.
-func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef, group string) error {
-	refs := []replay.ImageRef{ref}
-	if group != "" {
-		refs = membersOf(ctx, plan, sites, group, ref)
-	}
+// stopReplay stops the replay of an image at every site whose daemon can be told
+// so.
+func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef) error {
 	var errs []error
 	for _, s := range plan.Sites {
 		control := sites.Replay(s.Name)
 		if control == nil {
 			continue
 		}
-		for _, ref := range refs {
-			look, cancel := context.WithTimeout(ctx, answerTime(plan))
-			if err := control.StopReplay(look, ref); err != nil {
-				errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
-			}
-			cancel()
+		look, cancel := context.WithTimeout(ctx, answerTime(plan))
+		if err := control.StopReplay(look, ref); err != nil {
+			errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
 		}
+		cancel()
 	}
 	return errors.Join(errs...)
 }
