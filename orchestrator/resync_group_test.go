@@ -204,15 +204,20 @@ func TestResyncTellsOfSnapshots(t *testing.T) {
 				}
 				first := prepared()
 				b.must(other.CreateSnapshot(t.Context(), ref("vm-1"), "later"))
-				if prepared().Hash == first.Hash {
+				second := prepared()
+				if second.Hash == first.Hash {
 					t.Error("a snapshot does not count")
+				}
+				b.must(a.RemoveSnapshot(t.Context(), ref("vm-1"), "shared")) // b alone has it now
+				if prepared().Hash == second.Hash {
+					t.Error("a snapshot that only the loser has left does not count")
 				}
 				_, r, err := b.resync(orchestrator.ResyncOptions{Keep: "a", Scope: orchestrator.Scope{Images: []string{"vm-1"}}, Reason: "a serves"})
 				if err != nil {
 					t.Fatalf("%v\n%s", err, story(r))
 				}
-				want := []string{"only-b", "later"}
-				if len(r.Discards) != 1 || !slices.Equal(r.Discards[0].Held.Snapshots, want) || !strings.Contains(r.Discards[0].Held.Why, "of b also 2 snapshots: only-b, later, which no kept copy holds") {
+				want := []string{"shared", "only-b", "later"}
+				if len(r.Discards) != 1 || !slices.Equal(r.Discards[0].Held.Snapshots, want) || !strings.Contains(r.Discards[0].Held.Why, "of b also 3 snapshots: shared, only-b, later, which no kept copy holds") {
 					t.Errorf("discards %+v", r.Discards)
 				}
 			})
