@@ -33,6 +33,8 @@ type bed struct {
 	restarts int
 	// runnerErr is why it cannot be told whether a daemon runs.
 	runnerErr error
+	// control steers the replay of single images at a site; nil: nobody can.
+	control func(site string) orchestrator.ReplayControl
 }
 
 func newBed(t testing.TB, plan string) *bed {
@@ -117,7 +119,11 @@ func handsOf(s plans.Site, r orchestrator.Runner) orchestrator.Hands {
 
 func (b *bed) sites(ctx context.Context) *orchestrator.Sites {
 	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-		return handsOf(s, simRunner{b: b, site: s.Name}), nil
+		h := handsOf(s, simRunner{b: b, site: s.Name})
+		if b.control != nil {
+			h.Replay = b.control(s.Name)
+		}
+		return h, nil
 	}
 	return orchestrator.OpenSites(ctx, b.plan, b.open, hands)
 }

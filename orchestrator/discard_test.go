@@ -165,14 +165,16 @@ func TestDiscardsOfDeadProcess(t *testing.T) {
 func TestHaltedCopies(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := moving(t, grouped, 3)
-		split := func(name string) {
-			b.must(b.world.Site("b").Promote(t.Context(), ref(name), true))
+		split := func(name string, others ...string) {
+			for _, image := range append(others, name) {
+				b.must(b.world.Site("b").Promote(t.Context(), ref(image), true))
+			}
 			time.Sleep(5 * time.Minute)
 			_, _, err := b.resync(orchestrator.ResyncOptions{Keep: "a", Scope: orchestrator.Scope{Images: []string{name}}, Force: true})
 			b.must(err)
 		}
 		split("volume-0")
-		split("volume-1") // and volume-2, of its group
+		split("volume-1", "volume-2") // which is volume-2, of its group
 		book := b.read()
 		for _, c := range []struct {
 			halt orchestrator.Halt

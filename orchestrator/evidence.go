@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -62,6 +63,11 @@ type SideEvidence struct {
 	Size            uint64 `json:"size,omitempty"` // bytes
 	Snapshots       int    `json:"snapshots,omitempty"`
 	MirrorSnapshots int    `json:"mirror_snapshots,omitempty"`
+	// Children are the clones of its snapshots: they cannot be read without it.
+	Children []replay.ImageRef `json:"children,omitempty"`
+
+	// childrenErr is why the children are not known.
+	childrenErr error
 
 	site Site
 	copy replay.Copy
@@ -111,6 +117,9 @@ type Choice struct {
 	// Differing is, where the heads were compared, in how many bytes they differ
 	// now: a bound for what is lost, as the kept side wrote some of them.
 	Differing *uint64 `json:"differing,omitempty"`
+	// Snapshots are the user snapshots that go with what is discarded, as the side
+	// that is kept has none of that name: a kept copy is of the head alone.
+	Snapshots []string `json:"snapshots,omitempty"`
 	// Hash stands for the facts that an approval of this choice rests on: all but
 	// what the kept side goes on to write.
 	Hash string `json:"hash"`
@@ -195,11 +204,27 @@ func (s *SideEvidence) look(ctx context.Context, sites *Sites, ref replay.ImageR
 		case replay.SnapshotOther:
 		}
 	}
+	if len(image.Snapshots) > s.MirrorSnapshots { // those of the trash are cloned, too
+		s.Children, s.childrenErr = site.Children(ctx, ref)
+	}
 	users, err := site.Users(ctx, ref)
 	s.Clients, s.ClientsKnown = users, err == nil
-	if err != nil {
+	if err = cmp.Or(err, s.childrenErr); err != nil {
 		s.Fault = faultOf(err)
 	}
+}
+
+// alone are the user snapshots of the side of which another has none of that name.
+func (s *SideEvidence) alone(other *SideEvidence) []string {
+	var names []string
+	for _, snap := range s.copy.Image.Snapshots {
+		if snap.Kind == replay.SnapshotUser && !slices.ContainsFunc(other.copy.Image.Snapshots, func(o replay.Snapshot) bool {
+			return o.Kind == replay.SnapshotUser && o.Name == snap.Name
+		}) {
+			names = append(names, snap.Name)
+		}
+	}
+	return names
 }
 
 // mirrored reports whether the side has a copy that mirroring knows.

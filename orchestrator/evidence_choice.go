@@ -66,6 +66,13 @@ func (e *SplitEvidence) choice(keep *SideEvidence, pairs map[string]*ownWrites) 
 		}
 		lost := pairs[other.Site].against(keep.Site)
 		parts = append(parts, e.losing(other, keep, lost))
+		// A stranded copy that lacks nothing but the way to the primary is not
+		// discarded, nor are its snapshots.
+		if alone := other.alone(keep); len(alone) > 0 && (!lost.None || e.State != replay.Stranded) {
+			c.Nothing = false
+			c.Snapshots = append(c.Snapshots, alone...)
+			parts = append(parts, "of "+other.Site+" also "+snapshotWords(alone)+", which no kept copy holds")
+		}
 		if lost.None {
 			continue
 		}
@@ -92,6 +99,19 @@ func (e *SplitEvidence) choice(keep *SideEvidence, pairs map[string]*ownWrites) 
 		c.Loses = "nothing: no other site has the image"
 	}
 	return c
+}
+
+// snapshotWords names user snapshots.
+func snapshotWords(names []string) string {
+	const shown = 8
+	text := "snapshot "
+	if len(names) > 1 {
+		text = fmt.Sprintf("%d snapshots: ", len(names))
+	}
+	if len(names) > shown {
+		return text + fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return text + strings.Join(names, ", ")
 }
 
 // plus adds a number that may not be known, or only as a bound.

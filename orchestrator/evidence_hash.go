@@ -42,10 +42,14 @@ func (e *SplitEvidence) hashOf(keep string, inUse ...string) string {
 		State   replay.State    `json:"state"`
 		Keep    string          `json:"keep"`
 		Sides   []sideFacts     `json:"sides"`
+		Lost    []string        `json:"lost_snapshots,omitempty"`
 	}{Version: 1, Image: e.Image, Group: e.Group, State: e.State, Keep: keep}
 	for i := range e.Sites {
 		site := e.Sites[i].Site
 		facts.Sides = append(facts.Sides, e.Sites[i].facts(site == keep || slices.Contains(inUse, site)))
+		if keep != "" && site != keep {
+			facts.Lost = append(facts.Lost, e.Sites[i].alone(e.side(keep))...)
+		}
 	}
 	text, err := json.Marshal(facts)
 	if err != nil {

@@ -29,6 +29,9 @@ type Halt struct {
 	// puts back; GoesOn are those of pools, which it cannot pause. See [SetHalt].
 	Paused []PausedSchedule `json:"paused,omitempty"`
 	GoesOn []PausedSchedule `json:"goes_on,omitempty"`
+
+	// Split is what [HaltSplit] has gathered as evidence, for people.
+	Split *SplitEvidence `json:"-"`
 }
 
 // haltClear is the body of the entry that clears a halt.
@@ -100,8 +103,11 @@ func (b *Book) haltsNow() *haltView {
 	return &b.halts
 }
 
-// add takes into a halt what a further entry of the same halt tells of schedules.
+// add takes into a halt what a further entry of the same halt tells.
 func (h *Halt) add(more *Halt) {
+	if len(h.Evidence) == 0 {
+		h.Evidence = more.Evidence
+	}
 	h.Paused = append(h.Paused, without(more.Paused, h.Paused)...)
 	h.GoesOn = append(h.GoesOn, without(more.GoesOn, h.GoesOn)...)
 }
@@ -118,7 +124,14 @@ func (b *Book) supplement(ctx context.Context, h Halt, paused, goesOn []PausedSc
 	if len(paused)+len(goesOn) == 0 {
 		return nil
 	}
-	h.Paused, h.GoesOn = paused, goesOn
+	h.Paused, h.GoesOn, h.Evidence = paused, goesOn, nil
+	return b.appendBody(ctx, Entry{Kind: EntryHalt, At: b.now().UTC(), By: b.by, Run: h.Run}, h)
+}
+
+// testify records the evidence of a halt that was recorded without, as a further
+// entry of it.
+func (b *Book) testify(ctx context.Context, h Halt) error {
+	h.Paused, h.GoesOn = nil, nil
 	return b.appendBody(ctx, Entry{Kind: EntryHalt, At: b.now().UTC(), By: b.by, Run: h.Run}, h)
 }
 

@@ -125,6 +125,24 @@ func (r *Recorded) quarantined(ref replay.ImageRef, primaries []string) *Tombsto
 	return found
 }
 
+// stranger is the tombstone of a copy that a failover gave up, that somebody has
+// demoted since, and that does not follow the one primary; nil when there is none.
+// broken are the sites whose copies do not replay cleanly.
+func (r *Recorded) stranger(ref replay.ImageRef, primaries, broken []string) *Tombstone {
+	if r == nil || r.book == nil || len(primaries) != 1 || r.book.Tombstone(primaries[0], ref) != nil {
+		return nil
+	}
+	for _, site := range broken {
+		if t := r.book.Tombstone(site, ref); t != nil && site != primaries[0] {
+			return t
+		}
+	}
+	return nil
+}
+
+// unclean reports whether a copy neither replays nor is on its way to.
+func unclean(s replay.State) bool { return s == replay.SplitBrain || s == replay.Degraded }
+
 // moving reports whether an unfinished run has the image in its hands.
 func (r *Recorded) moving(ref replay.ImageRef) *Run {
 	if r == nil {
@@ -188,7 +206,17 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 			primaries = append(primaries, site)
 		}
 	}
-	if t := r.quarantined(s.Ref, primaries); t != nil {
+	var broken []string
+	for i := range s.Copies {
+		if c := &s.Copies[i]; unclean(c.State) && s.Roles[c.Site] == string(replay.RoleSecondary) {
+			broken = append(broken, c.Site)
+		}
+	}
+	t, how := r.quarantined(s.Ref, primaries), "still primary there; no client may write to it"
+	if t == nil {
+		t, how = r.stranger(s.Ref, primaries, broken), "demoted since, which does not make it follow"
+	}
+	if t != nil {
 		s.Quarantined = t.Site
 		s.Problems = slices.DeleteFunc(s.Problems, func(p replay.Problem) bool {
 			return p.Code == replay.ProblemTwoPrimaries || p.Code == replay.ProblemDiverged || p.Code == replay.ProblemSplitBrain
@@ -201,7 +229,7 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 		}
 		put(replay.Problem{
 			Code: ProblemQuarantined, Severity: replay.SeverityWarning, Site: t.Site,
-			What: t.Site + " has returned with the copy that " + t.Run + " gave up: quarantined, and still primary there; no client may write to it",
+			What: t.Site + " has returned with the copy that " + t.Run + " gave up: quarantined, and " + how,
 			Next: afterReturn(plan, t.Site),
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -16,26 +17,20 @@ type ReplayControl interface {
 	StartReplay(ctx context.Context, ref replay.ImageRef) error
 }
 
-// stopReplay stops the replay of an image and of its group at every site whose
-// daemon can be told so.
-func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef, group string) error {
-	refs := []replay.ImageRef{ref}
-	if group != "" {
-		refs = membersOf(ctx, plan, sites, group, ref)
-	}
+// stopReplay stops the replay of an image at every site whose daemon can be told
+// so.
+func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef) error {
 	var errs []error
 	for _, s := range plan.Sites {
 		control := sites.Replay(s.Name)
 		if control == nil {
 			continue
 		}
-		for _, ref := range refs {
-			look, cancel := context.WithTimeout(ctx, answerTime(plan))
-			if err := control.StopReplay(look, ref); err != nil {
-				errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
-			}
-			cancel()
+		look, cancel := context.WithTimeout(ctx, answerTime(plan))
+		if err := control.StopReplay(look, ref); err != nil {
+			errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
 		}
+		cancel()
 	}
 	return errors.Join(errs...)
 }
@@ -54,19 +49,33 @@ func startReplay(ctx context.Context, sites *Sites, plan *plans.Plan, ref replay
 // StartReplay lets the replay of a cleared halt's images go on where the daemon
 // can be told so; it names the sites whose daemon cannot.
 func StartReplay(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) (unreached []string) {
-	refs := h.Images
-	if h.Group != "" {
-		refs = membersOf(ctx, plan, sites, h.Group)
-	}
-	for _, ref := range refs {
-		startReplay(ctx, sites, plan, ref)
-	}
+	restart(ctx, plan, sites, h)
 	for _, s := range plan.Sites {
 		if sites.Replay(s.Name) == nil {
 			unreached = append(unreached, s.Name)
 		}
 	}
 	return unreached
+}
+
+// restart lets the replay of all that a halt covers go on.
+func restart(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) {
+	if !steered(plan, sites) {
+		return
+	}
+	refs := slices.Clone(h.Images)
+	for _, group := range h.groups(plan) {
+		refs = membersOf(ctx, plan, sites, group, refs...)
+	}
+	for _, ref := range refs {
+		startReplay(ctx, sites, plan, ref)
+	}
+}
+
+// steered reports whether the daemon of any site can be told to stop and start the
+// replay of single images.
+func steered(plan *plans.Plan, sites *Sites) bool {
+	return slices.ContainsFunc(plan.Sites, func(s plans.Site) bool { return sites.Replay(s.Name) != nil })
 }
 
 // membersOf are the images of a group that any site has, behind those that are

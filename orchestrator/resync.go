@@ -25,9 +25,12 @@ type ResyncOptions struct {
 	// NoVerify leaves out the comparison of the new copy with the one that it was
 	// made of, which reads all that is allocated in both.
 	NoVerify bool
-	// Force resyncs also images of which nothing seems wrong, and keeps also copies
-	// that a failover gave up.
+	// Force resyncs also images of which nothing seems wrong, where they are named
+	// one by one, and keeps also copies that a failover gave up.
 	Force bool
+
+	// along are images that nobody meant: they only share a group with one.
+	along map[replay.ImageRef]bool
 }
 
 // PrepareResync gathers, for each image, the evidence that a person needs who
@@ -62,8 +65,11 @@ func PrepareResync(ctx context.Context, plan *plans.Plan, sites *Sites, o Resync
 	checkLeft(&c, plan, left)
 	if c.refused(false) == nil {
 		checkReceiver(&c, plan, obs, &p.Run, loser, o.Keep)
-		checkUsers(ctx, &c, plan, sites, stands, loser, o.Fence, nil)
 		p.Evidence = evidenceOf(ctx, plan, sites, stands, o.Deep)
+		if stands = p.spare(plan, stands, loser, &o); len(stands) == 0 {
+			c.add("trouble", "a copy wants a resync").failf("", "name an image and say --force to discard its copy all the same", "nothing is wrong that a resync would mend: %s", p.Run.Left[0].Why)
+		}
+		checkUsers(ctx, &c, plan, sites, stands, loser, o.Fence, nil)
 		p.choose(&c, stands, loser, o)
 		checkPreserve(ctx, &c, plan, sites, p, loser)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -22,6 +23,7 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		}
 		loser := e.side(loserSite)
 		s := find(stands, e.Image)
+		force := o.Force && !o.along[e.Image]
 		switch {
 		case choice == nil || loser == nil || s == nil:
 			check.failImagef(e.Image, o.Keep, "", "it cannot be told what keeping %s would mean: %s", o.Keep, e.Why)
@@ -29,13 +31,13 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		case choice.Refused != "":
 			check.failImagef(e.Image, o.Keep, "keep the other site's copy, or bring the site back", "%s", choice.Refused)
 			continue
-		case e.State != replay.SplitBrain && e.State != replay.Stranded && !o.Force && s.verdict.Healthy():
+		case e.State != replay.SplitBrain && e.State != replay.Stranded && !force && p.fine(s):
 			check.failImagef(e.Image, "", "say --force to discard the copy all the same", "nothing is wrong with it: %s", e.Why)
 			continue
 		case e.State != replay.Stranded && e.side(o.Keep).Role != replay.RolePrimary:
 			check.failImagef(e.Image, o.Keep, keepNext(loser), "it is not primary at %s: discarding the copy at %s could lose the only one that is complete", o.Keep, loserSite)
 			continue
-		case !o.Force && overtaken(p.book, e.Image, o.Keep, loserSite) != nil:
+		case !force && overtaken(p.book, e.Image, o.Keep, loserSite) != nil:
 			t := overtaken(p.book, e.Image, o.Keep, loserSite)
 			check.failImagef(e.Image, o.Keep, "drover failback FILE brings it back; or --force, to keep the copy that was given up", "%s: it lacks what %s wrote since", t.words(), loserSite)
 			continue
@@ -45,7 +47,7 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		}
 		image := RunImage{
 			Ref: e.Image, Mode: s.mode, OldID: loser.copy.Image.ID,
-			Loss:     &Loss{Entries: signed(choice.Entries), Bytes: signed(choice.Bytes), Seconds: choice.Seconds, Why: choice.Loses},
+			Loss:     &Loss{Entries: signed(choice.Entries), Bytes: signed(choice.Bytes), Seconds: choice.Seconds, Why: choice.Loses, Snapshots: choice.Snapshots},
 			Evidence: choice.Hash,
 		}
 		if h := e.head(loserSite, o.Keep); h != nil {
@@ -58,9 +60,42 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		}
 		image.Promote = e.State == replay.Stranded
 		// A copy that lacks nothing but the way to the primary is not discarded.
-		image.Resync = e.State != replay.Stranded || !choice.Nothing || o.Force
+		image.Resync = e.State != replay.Stranded || !choice.Nothing || force
+		if image.Resync && !checkChildren(check, loser, e.Image) {
+			continue
+		}
 		p.chosen = append(p.chosen, image)
 	}
+}
+
+// checkChildren sees that no clone hangs on a copy that is discarded.
+func checkChildren(check *Check, loser *SideEvidence, ref replay.ImageRef) bool {
+	switch {
+	case loser.childrenErr != nil:
+		check.failImagef(ref, loser.Site, "try again", "it cannot be told whether clones of its snapshots are left at %s: %v", loser.Site, loser.childrenErr)
+	case len(loser.Children) > 0:
+		check.failImagef(ref, loser.Site, childrenNext, "%s at %s rest on its snapshots, which go with the copy", childrenWords(loser.Children), loser.Site)
+	default:
+		return true
+	}
+	return false
+}
+
+// childrenNext is what to do about clones of what shall be discarded.
+const childrenNext = "make them independent (rbd flatten) or remove them, there"
+
+// childrenWords names clones.
+func childrenWords(children []replay.ImageRef) string {
+	const shown = 8
+	names := make([]string, 0, shown+1)
+	for i, child := range children {
+		if i == shown {
+			names = append(names, fmt.Sprintf("%d more", len(children)-shown))
+			break
+		}
+		names = append(names, child.String())
+	}
+	return "the clones " + strings.Join(names, ", ")
 }
 
 // keepNext is what to do about a copy that shall be kept and is not primary, while

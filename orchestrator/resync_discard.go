@@ -35,6 +35,10 @@ func (a resyncAct) look(ctx context.Context, c *crew) (bool, string, error) {
 }
 
 func (a resyncAct) do(ctx context.Context, c *crew) error {
+	// Asked again for, a copy that was made anew meanwhile would be discarded.
+	if done, _, err := a.look(ctx, c); err == nil && done {
+		return nil
+	}
 	if err := a.guard(ctx, c); err != nil {
 		return err
 	}
@@ -83,6 +87,13 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	}
 	look, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
+	children, err := site.Children(look, a.ref)
+	if err != nil {
+		return err
+	}
+	if len(children) > 0 {
+		return refusal(childrenNext, "%s at %s rest on its snapshots, which go with the copy", childrenWords(children), a.from)
+	}
 	daemons, err := site.MirrorDaemons(look)
 	if err != nil {
 		return err

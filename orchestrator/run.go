@@ -170,6 +170,8 @@ type Loss struct {
 	// contents were compared for the evidence.
 	Ranges     *int64 `json:"ranges,omitempty"`
 	RangeBytes *int64 `json:"range_bytes,omitempty"`
+	// Snapshots are the user snapshots that go with a copy that is discarded.
+	Snapshots []string `json:"snapshots,omitempty"`
 	// Final: nothing can be lost, whatever happens: the old primary was seen
 	// demoted, and the copy has all of it. Without it the numbers are those of the
 	// moment at which they were looked at.

@@ -104,6 +104,13 @@ func (r *running) carryOut(ctx context.Context) (report *RunReport, err error) {
 		// The lost site may be able to answer and not to write.
 		purpose.Lost = r.run.From
 	}
+	// Where only one site had the session and the run, and died, the other would
+	// know neither of the run nor whom to shut out. What is recorded later may lie
+	// at one site: a run whose other site falls silent has to come to its end.
+	r.book.Require(r.run.From, r.run.To)
+	if r.run.Runbook == Failover {
+		r.book.Require(r.run.To)
+	}
 	known := r.book.sessions()
 	session, err := r.book.Begin(ctx, purpose)
 	if err != nil {
@@ -139,8 +146,10 @@ func (r *running) carryOut(ctx context.Context) (report *RunReport, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.book.Append(ctx, Entry{Kind: EntryRun, Run: r.run.ID, Body: body}); err != nil {
-		return nil, fmt.Errorf("nothing was changed, because the run could not be recorded: %w", err)
+	err = r.book.Append(ctx, Entry{Kind: EntryRun, Run: r.run.ID, Body: body})
+	r.book.Require()
+	if err != nil {
+		return nil, fmt.Errorf("nothing was changed, because the run could not be recorded: %w", errors.Join(err, r.unbegun(ctx)))
 	}
 	e := &engine{
 		crew: c, itinerary: itineraryOf(r.plan, r.run, r.sites),
@@ -150,6 +159,21 @@ func (r *running) carryOut(ctx context.Context) (report *RunReport, err error) {
 	}
 	report = e.travel()
 	return report, report.Err()
+}
+
+// unbegun ends a run that was recorded at one of its sites only: nobody shall take
+// it for one that goes on.
+func (r *running) unbegun(ctx context.Context) error {
+	if s, err := story(r.book, r.run.ID); err != nil || r.resumed || s.End != nil {
+		return nil //nolint:nilerr // no site has it
+	}
+	body, err := json.Marshal(RunReport{Run: *r.run, Outcome: RunGivenUp, Why: "it was not begun: it could not be recorded at both sites", Ended: r.book.now().UTC()})
+	if err != nil {
+		return err
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*answerTime(r.plan))
+	defer cancel()
+	return r.book.Append(ending, Entry{Kind: EntryEnd, Run: r.run.ID, Body: body})
 }
 
 // current sees, under the lease, that what this process has looked at before it

@@ -87,6 +87,7 @@ type Snapshotter interface {
 	CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error)
+	Children(ctx context.Context, ref replay.ImageRef) ([]replay.ImageRef, error)
 }
 
 // Scheduler keeps mirror snapshot schedules.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
@@ -15,21 +18,26 @@ import (
 // a role is changed in a moment, but reports and journals follow.
 const splitPause = 2 * time.Second
 
-// HaltSplit looks for split-brains, and halts what it finds: the halt is
-// recorded at every site that answers, with the evidence; schedules of its own
-// are paused, and replay of the image and of its group is stopped where the daemon
-// can be told so. What a run has in
-// its hands, what is halted already, and copies that a failover gave up are left
+// haltsAtOnce is how many halts are set, and replays stopped, at the same time.
+const haltsAtOnce = 16
+
+// HaltSplit looks for split-brains, and halts what it finds. First all halts are
+// recorded, at every site that answers; then replay of the images and of their
+// groups is stopped where the daemon can be told so, schedules of their own are
+// paused, and at last the evidence is gathered and added to the halts. Once
+// something is halted, ctx ending only shortens what comes after: everything is
+// recorded and stopped for as long as the plan's answer time lasts. What a run has
+// in its hands, what is halted already, and copies that a failover gave up are left
 // alone. A look that finds one is repeated after a moment before it counts.
 //
 // The error tells what could not be recorded or stopped; halts are those that
-// were recorded.
+// were recorded, each with [Halt.Split] where it could be gathered.
 func HaltSplit(ctx context.Context, plan *plans.Plan, sites *Sites) (halts []Halt, err error) {
 	records := readRecords(ctx, plan, sites)
 	if records.book == nil {
 		return nil, records.Fault
 	}
-	first := splits(ctx, plan, sites, records)
+	first, _ := splits(ctx, plan, sites, records)
 	if len(first) == 0 {
 		return nil, nil
 	}
@@ -42,47 +50,154 @@ func HaltSplit(ctx context.Context, plan *plans.Plan, sites *Sites) (halts []Hal
 	if records.book == nil {
 		return nil, records.Fault
 	}
-	again := splits(ctx, plan, sites, records)
-	var errs []error
-	for ref, why := range again {
-		if _, twice := first[ref]; !twice {
-			continue
-		}
-		h := Halt{Images: []replay.ImageRef{ref}, Reason: "split-brain: " + why}
-		if group := plan.GroupOf(ref.Pool.Name, ref.Namespace, ref.Name); group != nil {
-			h.Group = group.Name
-		}
-		if e, err := splitEvidence(ctx, plan, sites, ref, false); err == nil {
-			if h.Evidence, err = json.Marshal(e); err != nil {
-				errs = append(errs, err)
-			}
-		}
-		set, err := SetHalt(ctx, plan, sites, records.book, h)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("halt %s: %w", ref, err))
-		}
-		if set == nil {
-			continue
-		}
-		halts = append(halts, *set)
-		errs = append(errs, stopReplay(ctx, plan, sites, ref, h.Group))
-	}
+	again, obs := splits(ctx, plan, sites, records)
+	maps.DeleteFunc(again, func(ref replay.ImageRef, _ string) bool { return first[ref] == "" })
+	work, done := lingering(ctx, answerTime(plan))
+	defer done()
+	b := splitHalter{plan: plan, sites: sites, book: records.book}
+	b.record(work, again)
+	b.stop(work, obs)
+	b.pause(work)
+	b.explain(ctx, work)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime(plan))
 	defer cancel()
-	return halts, errors.Join(append(errs, records.book.Close(closing))...)
+	b.fail(records.book.Close(closing))
+	return b.halts, errors.Join(b.errs...)
 }
 
-// splits are the images in split-brain that nothing recorded explains.
-func splits(ctx context.Context, plan *plans.Plan, sites *Sites, records *Recorded) map[replay.ImageRef]string {
-	_, stands := surveyOf(ctx, plan, sites)
+// lingering is a context that ends some time after another has.
+func lingering(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(d):
+		case <-longer.Done():
+		}
+		cancel()
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
+// splits are the images in split-brain that nothing recorded explains, each with
+// why, and what was observed.
+func splits(ctx context.Context, plan *plans.Plan, sites *Sites, records *Recorded) (map[replay.ImageRef]string, *Observation) {
+	obs, stands := surveyOf(ctx, plan, sites)
 	out := map[replay.ImageRef]string{}
 	for i := range stands {
 		s := &stands[i]
 		ref := s.evidence.Ref
-		if s.verdict.State != replay.SplitBrain || records.halted(ref) != nil || records.moving(ref) != nil || records.quarantined(ref, s.primaries()) != nil {
+		if s.verdict.State != replay.SplitBrain || records.halted(ref) != nil || records.moving(ref) != nil || records.givenUp(s) {
 			continue
 		}
 		out[ref] = splitWords(s)
 	}
-	return out
+	return out, obs
+}
+
+// givenUp reports whether a failover explains an image as it stands: a copy that
+// it gave up is still primary, or was demoted and does not follow.
+func (r *Recorded) givenUp(s *stand) bool {
+	var broken []string
+	for i := range s.evidence.Sites {
+		e := &s.evidence.Sites[i]
+		if c := s.copyAt(e.Site); c != nil && unclean(c.State) && e.Image != nil && e.Image.Role == replay.RoleSecondary {
+			broken = append(broken, e.Site)
+		}
+	}
+	ref, primaries := s.evidence.Ref, s.primaries()
+	return r.quarantined(ref, primaries) != nil || r.stranger(ref, primaries, broken) != nil
+}
+
+// splitHalter halts what was found in split-brain.
+type splitHalter struct {
+	plan  *plans.Plan
+	sites *Sites
+	book  *Book
+
+	mu    sync.Mutex
+	halts []Halt
+	errs  []error
+}
+
+func (b *splitHalter) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.errs = append(b.errs, err)
+}
+
+// record halts the images, without anything else that could take its time.
+func (b *splitHalter) record(ctx context.Context, found map[replay.ImageRef]string) {
+	refs := slices.SortedFunc(maps.Keys(found), replay.ImageRef.Compare)
+	set := make([]*Halt, len(refs))
+	forEach(ctx, len(refs), haltsAtOnce, func(i int) {
+		h := Halt{Images: []replay.ImageRef{refs[i]}, Reason: "split-brain: " + found[refs[i]]}
+		if group := b.plan.GroupOf(refs[i].Pool.Name, refs[i].Namespace, refs[i].Name); group != nil {
+			h.Group = group.Name
+		}
+		if err := b.book.Halt(ctx, h); err != nil {
+			b.fail(fmt.Errorf("halt %s: %w", refs[i], err))
+			return
+		}
+		set[i] = b.book.named(h)
+	})
+	for _, h := range set {
+		if h != nil {
+			b.halts = append(b.halts, *h)
+		}
+	}
+}
+
+// stop stops the replay of all that the halts cover, as it was observed.
+func (b *splitHalter) stop(ctx context.Context, obs *Observation) {
+	covered := map[replay.ImageRef]bool{}
+	groups := map[string]bool{}
+	for i := range b.halts {
+		covered[b.halts[i].Images[0]] = true
+		groups[b.halts[i].Group] = b.halts[i].Group != ""
+	}
+	obs.eachImage(func(_ string, image *replay.Image) {
+		if g := b.plan.GroupOf(image.Ref.Pool.Name, image.Ref.Namespace, image.Ref.Name); g != nil && groups[g.Name] {
+			covered[image.Ref] = true
+		}
+	})
+	refs := slices.SortedFunc(maps.Keys(covered), replay.ImageRef.Compare)
+	forEach(ctx, len(refs), haltsAtOnce, func(i int) {
+		if err := stopReplay(ctx, b.plan, b.sites, refs[i]); err != nil {
+			b.fail(err)
+		}
+	})
+}
+
+// pause pauses the schedules that halted images have of their own.
+func (b *splitHalter) pause(ctx context.Context) {
+	forEach(ctx, len(b.halts), haltsAtOnce, func(i int) {
+		set, err := SetHalt(ctx, b.plan, b.sites, b.book, b.halts[i])
+		if err != nil {
+			b.fail(fmt.Errorf("halt %s: %w", b.halts[i].Images[0], err))
+		}
+		if set != nil {
+			b.halts[i] = *set
+		}
+	})
+}
+
+// explain adds the evidence to the halts, for as long as anybody waits for it.
+func (b *splitHalter) explain(ctx, record context.Context) {
+	forEach(ctx, len(b.halts), haltsAtOnce/2, func(i int) {
+		h := &b.halts[i]
+		e, err := splitEvidence(ctx, b.plan, b.sites, h.Images[0], false)
+		if err != nil || ctx.Err() != nil {
+			return // what could not be looked at is no evidence
+		}
+		h.Split = e
+		if h.Evidence, err = json.Marshal(e); err == nil {
+			err = b.book.testify(record, *h)
+		}
+		if err != nil {
+			b.fail(err)
+		}
+	})
 }

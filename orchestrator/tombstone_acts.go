@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/drover-io/drover/replay"
@@ -59,7 +60,8 @@ func (a clearAct) look(_ context.Context, c *crew) (bool, string, error) {
 	return book.Tombstone(a.site, a.ref) == nil && book.Tombstone(a.keep, a.ref) == nil, "nothing stands against it", nil
 }
 
-// covered reports whether all that a halt names is done with by this run.
+// covered reports whether all that a halt names is done with by this run: made
+// anew, or left as it is because nothing is wrong with it.
 func (a clearAct) covered(c *crew, h *Halt) bool {
 	last := StepFollow
 	if c.run.Verify {
@@ -67,7 +69,8 @@ func (a clearAct) covered(c *crew, h *Halt) bool {
 	}
 	for _, ref := range h.Images {
 		p := c.past.phase(recopyStep(last, ref))
-		if p != PhaseDone && p != PhaseAlready {
+		spared := c.run.Runbook == Resync && slices.ContainsFunc(c.run.Left, func(l LeftImage) bool { return l.Ref == ref })
+		if !spared && p != PhaseDone && p != PhaseAlready {
 			return false
 		}
 	}
@@ -81,9 +84,7 @@ func (a clearAct) do(_ context.Context, c *crew) error {
 	}
 	ctx := context.WithoutCancel(c.hard)
 	if h := book.Halted(a.ref); h != nil && a.covered(c, h) {
-		for _, ref := range h.Images {
-			startReplay(ctx, c.sites, c.plan, ref)
-		}
+		restart(ctx, c.plan, c.sites, h)
 		ended, err := book.endHalt(ctx, h.ID, "resynced by "+c.run.ID+", keeping "+c.run.To, func(s PausedSchedule) error {
 			return c.change(s.Site, func(ctx context.Context, site Site) error { return site.AddMirrorSchedule(ctx, s.schedule()) })
 		})

@@ -76,9 +76,9 @@ type ProblemKind struct {
 
 // problemKinds is the one table of problems, the most severe first.
 var problemKinds = []ProblemKind{
-	{ProblemTwoPrimaries, SeverityCritical, SplitBrain, "stop the writers at both sites; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
-	{ProblemDiverged, SeverityCritical, SplitBrain, "stop the writers at both sites; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
-	{ProblemSplitBrain, SeverityCritical, SplitBrain, "stop the writers at both sites; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
+	{ProblemTwoPrimaries, SeverityCritical, SplitBrain, "stop the writers at both sites; drover halt set PLAN --split keeps all changes off; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
+	{ProblemDiverged, SeverityCritical, SplitBrain, "stop the writers at both sites; drover halt set PLAN --split keeps all changes off; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
+	{ProblemSplitBrain, SeverityCritical, SplitBrain, "stop the writers at both sites; drover halt set PLAN --split keeps all changes off; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
 	{ProblemNoPrimary, SeverityCritical, Stranded, "drover resync PLAN $IMAGE --keep SITE --dry-run shows which copy was written last; it makes that one primary again"},
 	{ProblemDifferentImages, SeverityCritical, Degraded, "the sites hold two images of one name: rename or disable mirroring of the wrong one"},
 	{ProblemImageMissing, SeverityCritical, Unprotected, "create the image, or take it out of the plan"},

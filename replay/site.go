@@ -165,6 +165,9 @@ type Snapshots interface {
 	RemoveSnapshot(ctx context.Context, ref ImageRef, name string) error
 	// OpenSnapshot opens a snapshot for reading; "" is the image's head.
 	OpenSnapshot(ctx context.Context, ref ImageRef, snapshot string) (Reader, error)
+	// Children lists the clones of all snapshots of the image, in whatever pool
+	// they are, sorted.
+	Children(ctx context.Context, ref ImageRef) ([]ImageRef, error)
 }
 
 // Reader reads one image or snapshot. It is safe for concurrent use.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -59,17 +60,31 @@ with the command that makes a new image of it.`,
 }
 
 func newHaltSet(s *session) *cobra.Command {
-	var reason string
+	var (
+		reason string
+		split  bool
+	)
 	c := &cobra.Command{
-		Use:   "set FILE IMAGE…",
+		Use:   "set FILE IMAGE… | --split",
 		Short: "Halt images, and the groups that they belong to",
+		Long: `Set records a halt of the images that are named. With --split it looks for
+images in split-brain, and halts each that no record explains (a run that is not
+over, a failover that gave a copy up): replay of it and of its group is stopped
+where rbd-mirror can be told so, and what each side holds is shown and recorded.`,
 		Example: `  drover halt set plan.yaml rbd/vm-1 --reason "under investigation"
-  drover halt set plan.yaml vm-1 vm-2 --reason "users report damage"`,
+  drover halt set plan.yaml vm-1 vm-2 --reason "users report damage"
+  drover halt set plan.yaml --split`,
 		Args: func(c *cobra.Command, args []string) error {
+			if split {
+				return arguments(1, 1)(c, args)
+			}
 			return view.Next(cobra.MinimumNArgs(2)(c, args), "%s --help", c.CommandPath())
 		},
 		ValidArgsFunction: completePlan,
 		RunE: func(c *cobra.Command, args []string) error {
+			if split {
+				return s.setSplit(c.Context(), args[0])
+			}
 			if strings.TrimSpace(reason) == "" {
 				return view.Next(fmt.Errorf("%w: an image is halted for a reason", orchestrator.ErrRefused), "--reason TEXT")
 			}
@@ -99,7 +114,41 @@ func newHaltSet(s *session) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	c.Flags().BoolVar(&split, "split", false, "halt all images in split-brain that nothing recorded explains")
+	c.MarkFlagsMutuallyExclusive("split", "reason")
 	return c
+}
+
+// setSplit halts what is in split-brain, and shows what each side holds.
+func (s *session) setSplit(ctx context.Context, file string) error {
+	plan, err := loadPlan(file)
+	if err != nil {
+		return err
+	}
+	return s.withSites(ctx, plan, func(sites *orchestrator.Sites) error {
+		halts, err := orchestrator.HaltSplit(ctx, plan, sites)
+		for i := range halts {
+			h := &halts[i]
+			for _, ref := range h.Images {
+				fmt.Fprintf(s.out, "%s %s\n", h.ID, ref)
+			}
+			s.pausedBy(h)
+			if h.Split == nil {
+				fmt.Fprintf(s.err, "%s: %s\n", h.ID, h.Reason)
+				continue
+			}
+			for _, line := range h.Split.Lines() {
+				fmt.Fprintln(s.err, line)
+			}
+		}
+		switch {
+		case len(halts) > 0:
+			fmt.Fprintf(s.err, "next: drover resync %s IMAGE --keep SITE --dry-run\n", s.file)
+		case err == nil:
+			fmt.Fprintln(s.err, "nothing is in split-brain but what is halted already, or a record explains")
+		}
+		return err
+	})
 }
 
 // pausedBy tells what a halt has paused, and what it cannot.

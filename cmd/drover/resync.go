@@ -34,7 +34,12 @@ moment, as drover verify does: all that is allocated is read at both sites, with
 the bandwidth of the plan (verification.bandwidth), while clients may go on
 writing. Where they differ the halt stays; else it is cleared. An image without a
 primary becomes primary where it is kept; where the other copy lacks nothing it is
-not discarded at all.`,
+not discarded at all.
+
+A group is named by any of its images; those of them in which nothing is wrong are
+left alone, and replay on once the halt is cleared. The copy that is preserved
+holds no user snapshots: those that go are named before. While clones rest on them
+nothing is discarded.`,
 		Example: `  drover resync plan.yaml rbd/vm-1 --keep site-a --dry-run
   drover resync plan.yaml rbd/vm-1 --keep site-b --reason "site-b served the users"
   drover resync plan.yaml --group shop --keep site-a --deep --no-verify
@@ -68,7 +73,7 @@ not discarded at all.`,
 	f.BoolVar(&fence, "fence", false, "shut out the clients of the copy that is discarded, for a day (osd blocklist)")
 	f.BoolVar(&deep, "deep", false, "read and compare what both sides hold, for the evidence")
 	f.BoolVar(&noVerify, "no-verify", false, "do not compare the contents at the end: saves reading all data at both sites, proves only positions")
-	f.BoolVar(&force, "force", false, "also where nothing seems wrong, or the copy to keep is one that a failover gave up")
+	f.BoolVar(&force, "force", false, "also images, named one by one, in which nothing seems wrong; and also where the copy to keep is one that a failover gave up")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "only show the evidence, the checks and each step")
 	f.BoolVar(&flags.yes, "yes", false, "do not ask")
 	f.IntVar(&flags.parallel, "parallel", 0, "images and groups at once (0: as the plan says)")

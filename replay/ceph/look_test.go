@@ -42,6 +42,12 @@ func TestLookAtClones(t *testing.T) {
 		names = append(names, fmt.Sprint("clone-", i))
 		rbd(t, "site-a", fmt.Sprintf("clone --rbd-default-clone-format 2 %s@snap %s", parent, pool.Image(names[i+1])))
 	}
+	for i, parent := range []replay.ImageRef{pool.Image("base"), inner.Image("base")} {
+		children, err := s.Children(t.Context(), parent)
+		if want := []replay.ImageRef{pool.Image(names[i+1])}; err != nil || !slices.Equal(children, want) {
+			t.Errorf("children of %s: %v (%v), want %v", parent, children, err, want)
+		}
+	}
 	rbd(t, "site-a", "trash mv "+pool.Image("binned").String())
 	images, errs, err := lookAt(t.Context(), s, pool, names...)
 	must(t, err)

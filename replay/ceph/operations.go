@@ -91,7 +91,8 @@ var (
 		ebusy: "a clone or a protected snapshot still needs it",
 		erofs: "the image is not primary here: remove the snapshot at the primary",
 	}}
-	opRead = operation{name: "read content of image", needs: needsOSD}
+	opChildren = operation{name: "list clones of image", needs: needsOSD}
+	opRead     = operation{name: "read content of image", needs: needsOSD}
 
 	opAppend  = operation{name: "append records to ledger", needs: needsOSD}
 	opLedger  = operation{name: "read ledger", needs: needsOSD}

@@ -289,6 +289,24 @@ func (s *Site) RemoveImage(ctx context.Context, ref replay.ImageRef) error {
 	})
 }
 
+// Children implements [replay.Snapshots].
+func (s *Site) Children(ctx context.Context, ref replay.ImageRef) (children []replay.ImageRef, err error) {
+	err = s.image(ctx, "Children", ref, func(c *cluster, _ *namespace, _ *image) error {
+		for _, p := range c.Pools {
+			for _, n := range p.Spaces {
+				for _, i := range n.Images {
+					if i.Parent != nil && *i.Parent == ref {
+						children = append(children, replay.Pool{Name: p.Name, Namespace: n.Name}.Image(i.Name))
+					}
+				}
+			}
+		}
+		slices.SortFunc(children, replay.ImageRef.Compare)
+		return nil
+	})
+	return children, err
+}
+
 // Clone makes a clone of a snapshot, as `rbd clone` with format 2 does.
 func (w *World) Clone(site string, parent replay.ImageRef, snap string, child replay.ImageRef) error {
 	return w.Site(site).outside(parent, func(c *cluster, _ *namespace, i *image) error {

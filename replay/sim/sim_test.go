@@ -3,6 +3,7 @@ package sim_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -199,6 +200,9 @@ func TestCloneNeedsItsParentAtBothSites(t *testing.T) {
 	must(t, a.CreateSnapshot(t.Context(), vm, "base"))
 	child := vm.Image("child")
 	must(t, w.Clone("a", vm, "base", child))
+	if children, err := w.Site("a").Children(t.Context(), vm); err != nil || !slices.Equal(children, []replay.ImageRef{child}) {
+		t.Errorf("children %v (%v)", children, err)
+	}
 	if err := a.EnableMirroring(t.Context(), child, replay.ModeJournal); !errors.Is(err, replay.ErrInvalid) {
 		t.Fatal(err)
 	}

@@ -112,6 +112,8 @@ func (s *suite) missing(t *testing.T, pool replay.Pool) {
 	wants(t, err, replay.ErrNotFound, s.A)
 	_, err = s.A.OpenSnapshot(ctx, ref, "")
 	wants(t, err, replay.ErrNotFound, s.A)
+	_, err = s.A.Children(ctx, ref)
+	wants(t, err, replay.ErrNotFound, s.A)
 	_, _, err = s.A.AppendTime(ctx, ref, replay.Position{})
 	wants(t, err, replay.ErrNotFound, s.A)
 	_, _, err = s.A.BytesAfter(ctx, ref, replay.Position{})
@@ -144,8 +146,12 @@ func (s *suite) userSnapshots(t *testing.T, pool replay.Pool) {
 		img.Snapshots[0].Size != imageSize || img.Snapshots[0].Created.IsZero() {
 		t.Fatalf("snapshots %+v", img.Snapshots)
 	}
+	children, err := s.A.Children(ctx, i.ref)
+	if ok(t, err); len(children) > 0 {
+		t.Errorf("children %v", children)
+	}
 	wants(t, s.A.RemoveImage(ctx, i.ref), replay.ErrBusy, s.A)
-	_, err := s.A.OpenSnapshot(ctx, i.ref, "two")
+	_, err = s.A.OpenSnapshot(ctx, i.ref, "two")
 	wants(t, err, replay.ErrNotFound, s.A)
 	ok(t, s.A.RemoveSnapshot(ctx, i.ref, "one"))
 	ok(t, s.A.RemoveSnapshot(ctx, i.ref, "one"))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/drover-io/drover/orchestrator"
 )
@@ -140,7 +141,23 @@ func discards(w io.Writer, p Palette, all []orchestrator.Discard) error {
 			return err
 		}
 	}
+	for _, line := range lostSnapshots(all) {
+		if err := putf(w, "%s\n", line); err != nil {
+			return err
+		}
+	}
 	return putf(w, "%s\n", sumDiscards(all).text())
+}
+
+// lostSnapshots names the user snapshots that went with copies.
+func lostSnapshots(all []orchestrator.Discard) (lines []string) {
+	for i := range all {
+		d := &all[i]
+		if names := heldBy(d).loss.Snapshots; len(names) > 0 {
+			lines = append(lines, fmt.Sprintf("With the copy of %s at %s went %s, and no kept copy holds them: %s", d.Image, d.Site, Count(len(names), "snapshot"), strings.Join(names, ", ")))
+		}
+	}
+	return lines
 }
 
 // discards writes the same as a section of a report; every one of them.
@@ -154,6 +171,9 @@ func (m *markdown) discards(all []orchestrator.Discard) {
 		m.row(append(discardRow(&all[i]), heldBy(&all[i]).loss.Why)...)
 	}
 	m.linef("")
+	for _, line := range lostSnapshots(all) {
+		m.linef("%s", line)
+	}
 	m.linef("%s", sumDiscards(all).text())
 }
 
