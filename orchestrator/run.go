@@ -45,6 +45,8 @@ type Run struct {
 	Unfenced bool `json:"unfenced,omitempty"`
 	// LeaveDaemon: the local rbd-mirror goes on while images are promoted.
 	LeaveDaemon bool `json:"leave_daemon,omitempty"`
+	// Answered: the old site answered when the word was given for a failover.
+	Answered bool `json:"answered,omitempty"`
 	// NoWayBack: nobody has to follow the new primary.
 	NoWayBack bool `json:"no_way_back,omitempty"`
 	// Verify: copies are compared with what they were made of, byte by byte,
@@ -73,6 +75,8 @@ type RunImage struct {
 	Mode replay.MirrorMode `json:"mode"`
 	// Loss is what a failover gives up, as it was shown; nil: nothing is.
 	Loss *Loss `json:"loss,omitempty"`
+	// Returns: an earlier failover gave up the copy that shall serve.
+	Returns bool `json:"returns,omitempty"`
 	// Promote: no site is primary; the one to keep becomes so first. Resync: the
 	// copy is preserved, discarded and made anew; OldID is its id.
 	Promote bool   `json:"promote,omitempty"`
@@ -197,6 +201,9 @@ func (l *Loss) fact() string {
 func (i *RunImage) basis() string {
 	if i.Evidence != "" {
 		return i.Evidence
+	}
+	if i.Returns {
+		return i.Loss.fact() + ", given up before"
 	}
 	return i.Loss.fact()
 }

@@ -117,7 +117,16 @@ func (w *writer) liftStage() stage {
 	}}
 }
 
-type liftAct struct{}
+type liftAct struct {
+	only string // the one site; "": both of the run
+}
+
+func (a liftAct) sites(c *crew) []string {
+	if a.only != "" {
+		return []string{a.only}
+	}
+	return []string{c.run.From, c.run.To}
+}
 
 // handed are the images that this run has seen handed over and that a tombstone
 // still covers at a site.
@@ -137,7 +146,12 @@ func (a liftAct) look(_ context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	return len(a.handed(c, book, c.run.From))+len(a.handed(c, book, c.run.To)) == 0, "none stands", nil
+	for _, site := range a.sites(c) {
+		if len(a.handed(c, book, site)) > 0 {
+			return false, "", nil
+		}
+	}
+	return true, "none stands", nil
 }
 
 func (a liftAct) do(_ context.Context, c *crew) error {
@@ -145,7 +159,7 @@ func (a liftAct) do(_ context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	for _, site := range []string{c.run.From, c.run.To} {
+	for _, site := range a.sites(c) {
 		if refs := a.handed(c, book, site); len(refs) > 0 {
 			if err := book.Lift(context.WithoutCancel(c.hard), site, refs, c.run.ID); err != nil {
 				return err
