@@ -67,11 +67,8 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 			image := &p.Run.Units[i].Images[j]
 			s := find(stands, image.Ref)
 			image.Loss = lossOf(s, to)
-			if t := book.Tombstone(to, image.Ref); t != nil {
-				image.Returns = true
-				if s.primaryAt(to) {
-					image.Loss = lossSince(book, t)
-				}
+			if s.primaryAt(to) {
+				image.Loss = s.lossSince(book, to)
 			}
 		}
 	}

@@ -32,9 +32,6 @@ func (w *writer) failover() itinerary {
 		}
 	}
 	out.closing = append(out.closing, w.scheduleStages()...)
-	if s, wanted := w.reviveStage(); wanted {
-		out.closing = append(out.closing, s)
-	}
 	return out
 }
 

@@ -75,8 +75,6 @@ type RunImage struct {
 	Mode replay.MirrorMode `json:"mode"`
 	// Loss is what a failover gives up, as it was shown; nil: nothing is.
 	Loss *Loss `json:"loss,omitempty"`
-	// Returns: an earlier failover gave up the copy that shall serve.
-	Returns bool `json:"returns,omitempty"`
 	// Promote: no site is primary; the one to keep becomes so first. Resync: the
 	// copy is preserved, discarded and made anew; OldID is its id.
 	Promote bool   `json:"promote,omitempty"`
@@ -201,9 +199,6 @@ func (l *Loss) fact() string {
 func (i *RunImage) basis() string {
 	if i.Evidence != "" {
 		return i.Evidence
-	}
-	if i.Returns {
-		return i.Loss.fact() + ", given up before"
 	}
 	return i.Loss.fact()
 }

@@ -37,7 +37,7 @@ func (a buryAct) do(_ context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	return book.Bury(context.WithoutCancel(c.hard), Tombstone{Site: c.run.From, Images: c.run.images(), Run: c.run.ID, Reason: c.run.Reason})
+	return book.Bury(context.WithoutCancel(c.hard), Tombstone{Site: c.run.From, To: c.run.To, Images: c.run.images(), Run: c.run.ID, Reason: c.run.Reason})
 }
 
 func (buryAct) patience(*crew) (time.Duration, time.Duration) { return 10 * time.Second, 0 }
@@ -117,16 +117,7 @@ func (w *writer) liftStage() stage {
 	}}
 }
 
-type liftAct struct {
-	only string // the one site; "": both of the run
-}
-
-func (a liftAct) sites(c *crew) []string {
-	if a.only != "" {
-		return []string{a.only}
-	}
-	return []string{c.run.From, c.run.To}
-}
+type liftAct struct{}
 
 // handed are the images that this run has seen handed over and that a tombstone
 // still covers at a site.
@@ -146,12 +137,7 @@ func (a liftAct) look(_ context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	for _, site := range a.sites(c) {
-		if len(a.handed(c, book, site)) > 0 {
-			return false, "", nil
-		}
-	}
-	return true, "none stands", nil
+	return len(a.handed(c, book, c.run.From))+len(a.handed(c, book, c.run.To)) == 0, "none stands", nil
 }
 
 func (a liftAct) do(_ context.Context, c *crew) error {
@@ -159,7 +145,7 @@ func (a liftAct) do(_ context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	for _, site := range a.sites(c) {
+	for _, site := range []string{c.run.From, c.run.To} {
 		if refs := a.handed(c, book, site); len(refs) > 0 {
 			if err := book.Lift(context.WithoutCancel(c.hard), site, refs, c.run.ID); err != nil {
 				return err

@@ -34,7 +34,7 @@ did not end its session is named, and shut out (osd blocklist) by whoever acts
 next.`,
 		Example: `  drover runs end plan.yaml switchover-20260301T120000Z-1a2b --reason "put right by hand"
   drover runs end plan.yaml switchover-20260301T120000Z-1a2b --reason "site-a burns" && drover failover plan.yaml --to site-b`,
-		Args:    arguments(2, 2),
+		Args: arguments(2, 2),
 
 		ValidArgsFunction: completePlan,
 		RunE: func(c *cobra.Command, args []string) error {
