@@ -98,8 +98,11 @@ func (s *Session) cannot(shelf *shelf, err error) error {
 	if s.Err() != nil || !s.needs(shelf.name) || errors.Is(err, ErrRefused) {
 		return shelf.named(err)
 	}
-	return advise(fmt.Errorf("%w: nothing was changed: %w", ErrRefused, asUnreachable(shelf.named(err))),
-		"drover status shows how "+shelf.name+" is; give the same command again once it answers")
+	next := "drover status shows how " + shelf.name + " is; give the same command again once it answers"
+	if story, err := story(s.book, s.purpose.Run); err == nil && s.purpose.Run != "" {
+		next += "; " + wayOut(&story.Run, shelf.name)
+	}
+	return advise(fmt.Errorf("%w: nothing was changed: %w", ErrRefused, asUnreachable(shelf.named(err))), next)
 }
 
 // owe says that a site is passed over for now, where somebody is to be shut out

@@ -109,7 +109,11 @@ func checkReturning(c *checks, p *Prepared, book *Book, stands []stand, from, to
 		case e == nil || e.Image == nil || e.Image.Role != replay.RolePrimary:
 			check.failImagef(ref, from, "drover status shows how it is", "it is not primary at %s", from)
 		case recopied[ref]:
-			if there := s.site(to); there != nil && there.Image != nil && there.Image.Role == replay.RolePrimary && book.Tombstone(to, ref) == nil {
+			there := s.site(to)
+			switch lives := there != nil && there.Image != nil && there.Image.Role == replay.RolePrimary && book.Tombstone(to, ref) == nil; {
+			case lives && book.Tombstone(from, ref) != nil:
+				check.failImagef(ref, from, "drover resync FILE "+ref.String()+" --keep "+to, "it serves at %s already, and %s", to, book.Tombstone(from, ref).words())
+			case lives:
 				check.Failures = append(check.Failures, CheckFailure{
 					Image: &ref, Halt: true, What: "it is primary at " + from + " and at " + to + ", and no failover has given the copy at " + to + " up",
 					Next: "drover resync FILE " + ref.String() + " --keep SITE",

@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -38,15 +40,21 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 	}
 	p := &Prepared{book: book, Run: newRun(plan, book.now(), Failover, from, to, o.Reason)}
 	p.Run.Unfenced, p.Run.LeaveDaemon = o.Unfenced, o.LeaveDaemon
+	p.Run.Answered = answers(obs, from)
 	p.Probes = probes(ctx, plan, sites, obs, from, to)
 	var c checks
 	checkSurvivor(&c, obs, to)
 	checkRecords(&c, plan, book, stands, Failover)
 	if c.refused(false) == nil {
-		stands = p.already(stands, to)
+		stands = p.alreadyServing(book, stands, from, to)
 	}
-	if c.refused(false) == nil && !p.nothingToDo(&c, stands, to) {
-		checkPromotable(&c, stands, from, to)
+	if c.refused(false) == nil && p.nothingToDo(&c, stands, to) {
+		if !answers(obs, from) {
+			c.list[len(c.list)-1].warnf(from, "ask who was on call; drover runs list FILE shows what "+to+" knows of",
+				"if a failover to %s gave the copies at %s up, and nobody has worked at the plan since %s came back, only the records at %s tell it", from, to, to, from)
+		}
+	} else if c.refused(false) == nil {
+		checkPromotable(&c, book, stands, from, to)
 		checkRoom(ctx, &c, plan, sites, stands, to)
 		checkDaemonStops(&c, sites, obs, to, o.LeaveDaemon)
 		checkFence(&c, plan, obs, from, o.Unfenced)
@@ -57,7 +65,11 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 	for i := range p.Run.Units {
 		for j := range p.Run.Units[i].Images {
 			image := &p.Run.Units[i].Images[j]
-			image.Loss = lossOf(find(stands, image.Ref), to)
+			s := find(stands, image.Ref)
+			image.Loss = lossOf(s, to)
+			if s.primaryAt(to) {
+				image.Loss = s.lossSince(book, to)
+			}
 		}
 	}
 	p.Hash = p.hash()
@@ -74,29 +86,29 @@ func find(stands []stand, ref replay.ImageRef) *stand {
 	return nil
 }
 
-// failing finds out which site is lost and which shall serve.
+// answers reports whether a site could be observed.
+func answers(obs *Observation, site string) bool {
+	seen := obs.Site(site)
+	return seen != nil && seen.Fault == nil
+}
+
+// failing finds out which site is lost and which shall serve. A site that does
+// not answer is the one that is meant: where the images are seen to be primary,
+// nothing is lost.
 func failing(plan *plans.Plan, obs *Observation, stands []stand, from, to string) (string, string, error) {
-	if from == "" && to == "" {
-		for i := range obs.Sites {
-			if obs.Sites[i].Fault != nil {
-				if from != "" {
-					return "", "", refusal("say which site shall serve: --to SITE", "more than one site does not answer")
-				}
-				from = obs.Sites[i].Name
-			}
-		}
-	}
-	if from == "" && to != "" {
-		if from = commonPrimary(stands, to); from == "" {
-			if others := otherSites(plan, to); len(others) == 1 {
+	if from == "" {
+		silent := slices.DeleteFunc(otherSites(plan, to), func(site string) bool { return answers(obs, site) })
+		switch {
+		case len(silent) == 1:
+			from = silent[0]
+		case len(silent) > 1 && to == "":
+			return "", "", refusal("say which is lost: --from SITE, and which shall serve: --to SITE", "more than one site does not answer: %s", strings.Join(silent, ", "))
+		case len(silent) > 1:
+			return "", "", refusal("say which of them was primary: --from SITE", "more than one site does not answer: %s", strings.Join(silent, ", "))
+		case to != "":
+			from = commonPrimary(stands, to)
+			if others := otherSites(plan, to); from == "" && len(others) == 1 {
 				from = others[0]
-			}
-		}
-		if from == "" {
-			for i := range obs.Sites {
-				if obs.Sites[i].Fault != nil && obs.Sites[i].Name != to {
-					from = obs.Sites[i].Name
-				}
 			}
 		}
 	}

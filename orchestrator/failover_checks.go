@@ -22,14 +22,19 @@ func checkSurvivor(c *checks, obs *Observation, to string) {
 }
 
 // checkPromotable sees that each image has a copy at the surviving site that
-// is a valid image.
-func checkPromotable(c *checks, stands []stand, from, to string) {
+// is a valid image, and that no site serves it that is not lost.
+func checkPromotable(c *checks, book *Book, stands []stand, from, to string) {
 	check := c.add("copies can serve", "every image has a whole copy at %s", to)
 	for i := range stands {
 		s := &stands[i]
 		ref := s.evidence.Ref
 		there := s.site(to)
 		switch {
+		case s.servedAt(book, from, to) != "":
+			at := s.servedAt(book, from, to)
+			check.failImagef(ref, at, "leave it out (--only-ready, or --image for the others), or use drover switchover FILE --from "+at+"; if "+at+" is what is unfit, say --from "+at,
+				"it is primary at %s, which answers", at)
+		case s.primaryAt(to) && len(s.primaries()) == 1: // given up once, and all that is left: see [Prepared.alreadyServing]
 		case len(s.primaries()) > 1 || s.verdict.State == replay.SplitBrain && there != nil && there.Image != nil && there.Image.Role == replay.RolePrimary:
 			check.Failures = append(check.Failures, CheckFailure{Image: &ref, Halt: true, What: "split-brain: " + splitWords(s), Next: "drover resync FILE " + ref.String() + " --keep SITE"})
 		case there == nil || there.Err != nil:
@@ -45,6 +50,19 @@ func checkPromotable(c *checks, stands []stand, from, to string) {
 		}
 	}
 }
+
+// servedAt is a site that answers, has no part in the failover and is alone
+// primary of the image; "" where there is none. A copy that an earlier failover
+// gave up does not count: it serves nobody.
+func (s *stand) servedAt(book *Book, from, to string) string {
+	at := slices.DeleteFunc(s.primaries(), func(site string) bool { return book.Tombstone(site, s.evidence.Ref) != nil })
+	if len(at) != 1 || at[0] == from || at[0] == to {
+		return ""
+	}
+	return at[0]
+}
+
+func (s *stand) primaryAt(site string) bool { return slices.Contains(s.primaries(), site) }
 
 // firstSyncing reports whether a copy is in its first sync, as far as can be
 // told with the primary out of sight: in journal mode only the primary's

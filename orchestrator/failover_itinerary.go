@@ -1,8 +1,11 @@
 package orchestrator
 
+import "strings"
+
 // failover compiles a failover.
 func (w *writer) failover() itinerary {
-	out := itinerary{program: w.takeOver}
+	others := newBystanders(w.plan, w.run, w.sites)
+	out := itinerary{program: func(unit RunUnit) program { return w.takeOver(unit, others) }}
 	to, from := w.run.To, w.run.From
 	if fences(w.plan, from) && !w.run.Unfenced {
 		out.opening = append(out.opening, stage{w.fenceSiteStep(w.plan.Site(from))})
@@ -33,15 +36,32 @@ func (w *writer) failover() itinerary {
 }
 
 // takeOver is what a unit goes through in a failover.
-func (w *writer) takeOver(unit RunUnit) program {
+func (w *writer) takeOver(unit RunUnit, others *bystanders) program {
 	to := w.run.To
 	p := program{unit: unit}
+	if len(others.names) > 0 {
+		p.stages = append(p.stages, each(&unit, func(i *RunImage) (Step, bool) {
+			return w.step(StepAlone, &unit, i, "", "see that no third site serves it", w.elsewhere(i, others.names),
+				"no other site that answers is primary", aloneAct{i.Ref, others}), true
+		}))
+	}
+	p.changesAt = len(p.stages)
+	p.partAt = p.changesAt
 	p.stages = append(p.stages, each(&unit, func(i *RunImage) (Step, bool) {
 		return w.step(StepForce, &unit, i, to, "promote at "+to+" by force", w.at(to).promote(i.Ref, true),
-			"the image at "+to+" says that it is primary", forceAct{exchange{ref: i.Ref, from: w.run.From, to: to}}), true
+			"the image at "+to+" says that it is primary", forceAct{exchange{ref: i.Ref, from: w.run.From, to: to}, others}), true
 	}), each(&unit, func(i *RunImage) (Step, bool) {
 		return w.step(StepVerify, &unit, i, to, "see the role at "+to, w.at(to).rbd("info", i.Ref.String()),
 			"primary at "+to, verifyAct{exchange: exchange{ref: i.Ref, from: w.run.From, to: to}, alone: true}), true
 	}))
 	return p
+}
+
+// elsewhere words how to look at an image at other sites.
+func (w *writer) elsewhere(i *RunImage, sites []string) string {
+	var out []string
+	for _, site := range sites {
+		out = append(out, w.at(site).rbd("info", i.Ref.String()))
+	}
+	return strings.Join(out, "; ")
 }

@@ -230,7 +230,7 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 		put(replay.Problem{
 			Code: ProblemQuarantined, Severity: replay.SeverityWarning, Site: t.Site,
 			What: t.Site + " has returned with the copy that " + t.Run + " gave up: quarantined, and " + how,
-			Next: afterReturn(plan, t.Site),
+			Next: afterReturn(plan, s.Ref, t.Site, s.Primary),
 		})
 	}
 	if h := r.halted(s.Ref); h != nil {
@@ -249,7 +249,11 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 
 // afterReturn is what comes next where a site has returned with copies that a
 // failover gave up.
-func afterReturn(plan *plans.Plan, site string) string {
+func afterReturn(plan *plans.Plan, ref replay.ImageRef, site, primary string) string {
+	if site != plan.Primary {
+		// A failback would go there only if it was the preferred primary.
+		return "drover resync " + plan.File + " " + ref.String() + " --keep " + primary + " --discard " + site + " keeps what it holds and copies the image back; it refuses while clients hold it there, and names them (--fence shuts them out)"
+	}
 	first := "; it refuses while clients hold it there, and names them (--fence shuts them out)"
 	if fences(plan, site) {
 		first = "; before all that it shuts out the clients that still hold it there (osd blocklist)"

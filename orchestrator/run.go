@@ -45,6 +45,8 @@ type Run struct {
 	Unfenced bool `json:"unfenced,omitempty"`
 	// LeaveDaemon: the local rbd-mirror goes on while images are promoted.
 	LeaveDaemon bool `json:"leave_daemon,omitempty"`
+	// Answered: the old site answered when the word was given for a failover.
+	Answered bool `json:"answered,omitempty"`
 	// NoWayBack: nobody has to follow the new primary.
 	NoWayBack bool `json:"no_way_back,omitempty"`
 	// Verify: copies are compared with what they were made of, byte by byte,

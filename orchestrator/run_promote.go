@@ -123,15 +123,21 @@ func (verifyAct) do(context.Context, *crew) error { return nil }
 func (verifyAct) patience(c *crew) (time.Duration, time.Duration) { return lookTime, 0 }
 
 // forceAct promotes by force what a person has given the word for.
-type forceAct struct{ exchange }
+type forceAct struct {
+	exchange
+	others *bystanders
+}
 
 func (a forceAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	return verifyAct{exchange: a.exchange, alone: true}.look(ctx, c)
 }
 
-func (a forceAct) do(_ context.Context, c *crew) error {
+func (a forceAct) do(ctx context.Context, c *crew) error {
 	if c.run.Approved == "" {
 		return refusal("", "nobody has given the word for it")
+	}
+	if err := a.others.refuse(ctx, c, a.ref); err != nil {
+		return err
 	}
 	return c.change(a.to, func(ctx context.Context, s Site) error { return s.Promote(ctx, a.ref, true) })
 }

@@ -94,6 +94,12 @@ func EndRun(ctx context.Context, plan *plans.Plan, sites *Sites, id, reason stri
 	}()
 	session.Tell(tell)
 	s.Account(book)
+	if s.Run.Runbook == Failover {
+		// Nobody has given those copies up.
+		if err := book.Lift(ctx, s.Run.From, spared(book, &s.Run), s.Run.ID); err != nil {
+			return fmt.Errorf("the run is not ended: %w", err)
+		}
+	}
 	body, err := json.Marshal(RunReport{Run: s.Run, Outcome: RunGivenUp, Why: reason, Discards: s.Discards, Ended: book.now().UTC()})
 	if err != nil {
 		return err

@@ -72,6 +72,13 @@ func Resume(ctx context.Context, plan *plans.Plan, sites *Sites, id string, o Ru
 			Hint: "drover status shows how the sites are now; drover runs resume FILE " + s.Run.ID + ", without --yes, asks again",
 		}
 	}
+	if returned := Returned(ctx, plan, sites, book, &s.Run); len(returned) > 0 && !o.Word {
+		return nil, &Hinted{
+			Err: fmt.Errorf("%w: %s answers again, and %d images of run %s that are not promoted yet are primary there (%s): they can be moved without loss",
+				ErrStale, s.Run.From, len(returned), s.Run.ID, returned[0]),
+			Hint: "drover runs end FILE " + s.Run.ID + " --reason TEXT, then drover switchover FILE; or drover runs resume FILE " + s.Run.ID + ", without --yes, asks for the word again",
+		}
+	}
 	r := &running{plan: plan, sites: sites, book: book, run: &s.Run, options: o, resumed: true}
 	return r.carryOut(ctx)
 }

@@ -29,6 +29,7 @@ const (
 	StepRunDaemon  StepKind = "start-daemon"
 	StepPreserve   StepKind = "preserve"
 	StepGuard      StepKind = "guard"
+	StepAlone      StepKind = "alone"
 	StepResync     StepKind = "resync"
 	StepFollow     StepKind = "follow"
 	StepCompare    StepKind = "compare"

@@ -35,7 +35,11 @@ func checkSites(c *checks, plan *plans.Plan, obs *Observation, from, to string) 
 func checkRecords(c *checks, _ *plans.Plan, book *Book, stands []stand, runbook Runbook) {
 	check := c.add("no halt, no unfinished run", "none is recorded")
 	for _, run := range unfinished(book) {
-		check.failf("", resumeHint(&run), "the %s %s of %s is not over", run.Runbook, run.ID, run.Began.Format(time.RFC3339))
+		next := resumeHint(&run)
+		if runbook == Failover {
+			next += "; " + wayOut(&run, silentOf(book, &run))
+		}
+		check.failf("", next, "the %s %s of %s is not over", run.Runbook, run.ID, run.Began.Format(time.RFC3339))
 	}
 	if runbook == Resync {
 		return

@@ -14,6 +14,7 @@ import (
 // unless a person decides otherwise.
 type Tombstone struct {
 	Site   string            `json:"site"`
+	To     string            `json:"to,omitempty"` // the site that was promoted
 	Images []replay.ImageRef `json:"images"`
 	Run    string            `json:"run,omitempty"`
 	Reason string            `json:"reason,omitempty"`
@@ -81,7 +82,7 @@ func (b *Book) gravesAt(site string) []*grave {
 func (b *Book) graves(site string) []*grave {
 	n := len(b.standing[EntryTombstone])
 	if b.tombstones.bySite == nil || b.tombstones.entries != n {
-		b.tombstones = tombstoneView{entries: n, bySite: map[string][]*grave{}}
+		b.tombstones = tombstoneView{entries: n, bySite: map[string][]*grave{}, sites: b.buriedSites()}
 	}
 	graves, known := b.tombstones.bySite[site]
 	if !known {
@@ -96,6 +97,19 @@ func (b *Book) graves(site string) []*grave {
 type tombstoneView struct {
 	entries int
 	bySite  map[string][]*grave
+	sites   []string // at which any was recorded
+}
+
+// buriedSites are the sites at which tombstones were recorded. b.mu is held.
+func (b *Book) buriedSites() []string {
+	var sites []string
+	for _, e := range b.standing[EntryTombstone] {
+		var t Tombstone
+		if json.Unmarshal(e.Body, &t) == nil && !slices.Contains(sites, t.Site) {
+			sites = append(sites, t.Site)
+		}
+	}
+	return sites
 }
 
 // Bury records a tombstone. Where one of the same run covers all of its images
@@ -125,8 +139,10 @@ func (b *Book) buried(t Tombstone) bool {
 	return false
 }
 
-// Tombstone returns the newest tombstone that covers an image's copy at a site
-// and has not been lifted; nil when there is none.
+// Tombstone returns the newest tombstone that covers an image's copy at a site,
+// has not been lifted, and was not overtaken: a later failover to that site gave
+// up another copy for this one, whether or not it knew of the tombstone. nil when
+// there is none.
 func (b *Book) Tombstone(site string, ref replay.ImageRef) *Tombstone {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,10 +150,24 @@ func (b *Book) Tombstone(site string, ref replay.ImageRef) *Tombstone {
 	for i := len(graves) - 1; i >= 0; i-- {
 		if graves[i].covers[ref] {
 			t := graves[i].Tombstone
+			if b.overtakenBy(&t, ref) {
+				return nil
+			}
 			return &t
 		}
 	}
 	return nil
+}
+
+// overtakenBy reports whether a later failover chose the copy that a tombstone
+// covers. b.mu is held.
+func (b *Book) overtakenBy(t *Tombstone, ref replay.ImageRef) bool {
+	for _, site := range b.tombstones.sites {
+		if slices.ContainsFunc(b.graves(site), func(g *grave) bool { return g.To == t.Site && g.covers[ref] && g.after(t) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Lift takes back the tombstones that cover images at a site, all that are

@@ -38,7 +38,7 @@ func (a buryAct) do(_ context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	return book.Bury(context.WithoutCancel(c.hard), Tombstone{Site: c.run.From, Images: c.run.images(), Run: c.run.ID, Reason: c.run.Reason})
+	return book.Bury(context.WithoutCancel(c.hard), Tombstone{Site: c.run.From, To: c.run.To, Images: c.run.images(), Run: c.run.ID, Reason: c.run.Reason})
 }
 
 func (buryAct) patience(*crew) (time.Duration, time.Duration) { return 10 * time.Second, 0 }

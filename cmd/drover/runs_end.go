@@ -20,13 +20,21 @@ func newRunsEnd(s *session) *cobra.Command {
 		Short: "End by hand a run that shall not be resumed",
 		Long: `End records that a run is over, and touches no image: where the run has left an
 image without a primary, it stays so, and drover status says it. To resume the
-run is the better way in all cases but one: when the plan has changed.
+run is the better way, unless it cannot be resumed:
+
+  - one of the sites of a switchover, failback or resync is lost: end the run,
+    then drover failover FILE --to OTHER makes primary at the other site what is
+    not, also what the run had demoted there
+  - the site that a failover gave up is back before all was promoted: end the
+    run, then drover switchover moves the rest without loss
+  - the plan has changed
 
 End acts at no site, so that none can stand in its way. A process of the run that
 did not end its session is named, and shut out (osd blocklist) by whoever acts
 next.`,
-		Example: `  drover runs end plan.yaml switchover-20260301T120000Z-1a2b --reason "put right by hand"`,
-		Args:    arguments(2, 2),
+		Example: `  drover runs end plan.yaml switchover-20260301T120000Z-1a2b --reason "put right by hand"
+  drover runs end plan.yaml switchover-20260301T120000Z-1a2b --reason "site-a burns" && drover failover plan.yaml --to site-b`,
+		Args: arguments(2, 2),
 
 		ValidArgsFunction: completePlan,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -27,6 +27,11 @@ func newRunsResume(s *session) *cobra.Command {
 RUN with the newest that is not over. Nothing is believed that was recorded of
 the images: both sites are looked at, and what is done is not done again.
 
+Where one of its sites is lost for good, a switchover cannot be resumed: end it
+(drover runs end), then drover failover. Where the site that a failover gave up
+answers again, what is not promoted yet could be moved without loss: it is only
+forced when the word is given again, and --yes is refused (exit code 12).
+
 Of a hook that had begun when the run was interrupted nobody knows whether it
 took effect. Find out, and say --hooks again or --hooks done. A plan that has
 been edited since is refused (exit code 12). For a run that gives data up the
@@ -89,6 +94,10 @@ func (s *session) wordAgain(ctx context.Context, plan *plans.Plan, sites *orches
 	}
 	fmt.Fprintf(s.err, "The %s %s began %s, for the reason %q; the word given then may not fit what is true now (drover status shows that).\n",
 		story.Run.Runbook, story.Run.ID, story.Run.Began.UTC().Format(time.RFC3339), story.Run.Reason)
+	if returned := orchestrator.Returned(ctx, plan, sites, book, &story.Run); len(returned) > 0 {
+		fmt.Fprintf(s.err, "%s %s answers again, and %d images that are not promoted yet are primary there. To move them without loss: drover runs end %s %s --reason TEXT, then drover switchover %s\n",
+			s.errPalette().Warn("!"), story.Run.From, len(returned), s.file, story.Run.ID, s.file)
+	}
 	if err := s.confirmName(ctx, plan.Name); err != nil {
 		return false, err
 	}

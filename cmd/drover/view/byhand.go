@@ -66,6 +66,7 @@ var ifNot = map[orchestrator.StepKind]string{
 	orchestrator.StepReverse:    "do not begin: there would be no clean way back.",
 	orchestrator.StepPreserve:   "do not go on: what is discarded later would be kept nowhere.",
 	orchestrator.StepGuard:      "do not go on: the copy that stays must be the one primary, and seen by rbd-mirror, before the other is discarded.",
+	orchestrator.StepAlone:      "leave the image alone where another site is primary: promoted at {to}, it would be primary at two.",
 	orchestrator.StepResync:     "look whether rbd-mirror runs at both sites and reports on it: `{status}`. The image is gone for a while and comes back under a new id.",
 	orchestrator.StepFollow:     "wait; the whole image is copied. Leave it alone meanwhile, and do not discard what was kept of it.",
 	orchestrator.StepCompare:    "do not let the copy serve, and do not clear the halt: find the cause, then discard that copy once more.",
