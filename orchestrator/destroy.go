@@ -42,7 +42,8 @@ func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptio
 }
 
 // DestroyDiff compares the sites with one where nothing of the plan is set up.
-// It is pure.
+// It is pure, and wants an observation with headers, reports, neighbours and
+// records.
 //
 // The order is what keeps the data: when mirroring of an image is disabled at
 // its primary, a daemon that still follows it deletes the copy, even for up to
@@ -52,10 +53,10 @@ func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptio
 func DestroyDiff(plan *plans.Plan, obs *Observation, deleteCopies bool) *Difference {
 	d := newDiffer(plan, obs, DiffOptions{})
 	copyFacts(d.out.facts, plan, obs)
-	if d.sameCluster() || d.silentForDestroy() {
+	if d.sameCluster() || d.silentForDestroy() || d.recordsUnread() {
 		return d.finish()
 	}
-	w := wrecker{differ: d, deleteCopies: deleteCopies, kept: map[replay.Pool]bool{}}
+	w := wrecker{differ: d, deleteCopies: deleteCopies, kept: map[replay.Pool]bool{}, held: map[replay.ImageRef]bool{}}
 	var views []poolView
 	for i := range plan.Pools {
 		if v := d.view(&plan.Pools[i]); d.poolSound(v) {
@@ -67,6 +68,7 @@ func DestroyDiff(plan *plans.Plan, obs *Observation, deleteCopies bool) *Differe
 	for _, v := range views {
 		w.mustKeep(v)
 	}
+	w.hold(views)
 	w.neighbours()
 	w.daemons()
 	for _, v := range views {
@@ -104,6 +106,8 @@ type wrecker struct {
 	// kept are the pools and namespaces that stay mirrored; the whole pool with
 	// any of its namespaces.
 	kept map[replay.Pool]bool
+	// held are the images that are left alone.
+	held map[replay.ImageRef]bool
 	// stops are the ids of the changes that stop daemons, ends those of all
 	// changes to a pool and its namespaces that come before its peers go.
 	stops []string
@@ -232,11 +236,12 @@ func (w *wrecker) pool(v poolView) {
 	for _, s := range w.plan.Sites {
 		for _, listed := range v.at[s.Name].Schedules {
 			_, ours := v.wanted.Match(listed.Name)
+			ours = ours && !w.held[listed.ImageRef]
 			if ours || listed.Name == "" && !keep {
 				before = append(before, w.dropSchedule(s.Name, listed))
 			}
 		}
-		if v.at[s.Name].Mirroring.Mode == replay.PoolPool {
+		if v.at[s.Name].Mirroring.Mode == replay.PoolPool && !w.allHeld(v) {
 			// In pool mode Ceph refuses to disable single images.
 			before = append(before, w.change(Change{
 				ID: changeID(KindPoolMode, s.Name, v.pool.String()), Kind: KindPoolMode, Site: s.Name, Pool: v.pool,
@@ -258,6 +263,11 @@ func (w *wrecker) pool(v poolView) {
 		w.ends = map[string][]string{}
 	}
 	w.ends[v.pool.Name] = append(w.ends[v.pool.Name], ends...)
+}
+
+// allHeld reports whether a pool stays mirrored with all of the plan's images.
+func (w *wrecker) allHeld(v poolView) bool {
+	return w.kept[v.pool] && !slices.ContainsFunc(w.ours(v), func(i imageView) bool { return !w.held[i.ref] })
 }
 
 // wholePool removes the peers of a pool and ends its mirroring, at the

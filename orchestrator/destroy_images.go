@@ -1,41 +1,45 @@
 package orchestrator
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/drover-io/drover/replay"
 )
 
-// images takes the plan's images out of mirroring and answers with the ids of
-// all changes for that.
+// images takes the plan's images out of mirroring, but for those that are left
+// alone, and answers with the ids of all changes for that.
 func (w *wrecker) images(v poolView, before []string) []string {
 	var ids []string
-	names := map[string]bool{}
-	for _, seen := range v.at {
-		for i := range seen.Images {
-			if name := seen.Images[i].Ref.Name; !names[name] {
-				if _, ours := v.wanted.Match(name); ours {
-					names[name] = true
-				}
-			}
+	for _, image := range w.ours(v) {
+		if !w.held[image.ref] {
+			ids = append(ids, w.image(image, before)...)
 		}
-	}
-	sorted := make([]string, 0, len(names))
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	for _, name := range sorted {
-		image := imageView{poolView: v, ref: v.pool.Image(name), seen: map[string]*replay.Image{}}
-		for site, seen := range v.at {
-			if found := seen.Image(name); found != nil {
-				image.seen[site] = found
-			}
-		}
-		ids = append(ids, w.image(image, before)...)
 	}
 	w.childrenFirst()
 	return ids
+}
+
+// ours are the plan's images in a pool that any site has, by name.
+func (w *wrecker) ours(v poolView) []imageView {
+	seen := map[string]map[string]*replay.Image{}
+	for site, at := range v.at {
+		for i := range at.Images {
+			image := &at.Images[i]
+			if _, ours := v.wanted.Match(image.Ref.Name); !ours {
+				continue
+			}
+			if seen[image.Ref.Name] == nil {
+				seen[image.Ref.Name] = map[string]*replay.Image{}
+			}
+			seen[image.Ref.Name][site] = image
+		}
+	}
+	out := make([]imageView, 0, len(seen))
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		out = append(out, imageView{poolView: v, ref: v.pool.Image(name), seen: seen[name]})
+	}
+	return out
 }
 
 // image takes one image out of mirroring, at its secondaries first.

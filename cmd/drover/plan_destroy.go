@@ -55,7 +55,7 @@ at any point; the next one goes on.`,
 func (s *session) planDestroy(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites, flags destroyFlags) error {
 	var approved *orchestrator.SavedDiff
 	if flags.dryRun || !flags.yes {
-		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Neighbours: true})
+		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: true, Records: true})
 		if interrupted(ctx) {
 			return context.Cause(ctx)
 		}
