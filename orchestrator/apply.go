@@ -113,7 +113,7 @@ type runner struct {
 }
 
 func (r *runner) observe(ctx context.Context) *Observation {
-	r.seen = Observe(ctx, r.plan, r.sites, ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: r.neighbours, Records: true})
+	r.seen = Observe(ctx, r.plan, r.sites, ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: r.neighbours, Records: true, Elsewhere: true})
 	return r.seen
 }
 

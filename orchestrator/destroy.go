@@ -42,8 +42,8 @@ func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptio
 }
 
 // DestroyDiff compares the sites with one where nothing of the plan is set up.
-// It is pure, and wants an observation with headers, reports, neighbours and
-// records.
+// It is pure, and wants an observation with headers, reports, neighbours,
+// records and daemons elsewhere.
 //
 // The order is what keeps the data: when mirroring of an image is disabled at
 // its primary, a daemon that still follows it deletes the copy, even for up to
@@ -197,10 +197,13 @@ func (w *wrecker) daemons() {
 			w.notice(NoticeDaemonFault, s.Name, replay.Pool{}, "", seen.Runner.Fault.Hint, "%s", seen.Runner.Fault.What)
 			continue
 		}
+		if len(seen.Elsewhere) > 0 && !needed {
+			w.elsewhere(&s, seen.Elsewhere)
+		}
 		if !seen.Runner.Running {
 			continue
 		}
-		if other := w.otherPool(seen); needed || other != "" && s.Daemon.Run != plans.RunProcess {
+		if other := w.otherPool(seen.Daemons); needed || other != "" && s.Daemon.Run != plans.RunProcess {
 			if other == "" {
 				other = "a pool that stays mirrored"
 			}
@@ -216,9 +219,18 @@ func (w *wrecker) daemons() {
 	}
 }
 
-// otherPool is a pool outside the plan that the site's daemons serve.
-func (w *wrecker) otherPool(seen *SiteObservation) string {
-	for _, daemon := range seen.Daemons {
+// elsewhere is about daemons that run where Drover cannot stop them from here.
+func (w *wrecker) elsewhere(s *plans.Site, daemons []replay.MirrorDaemon) {
+	if other := w.otherPool(daemons); other != "" {
+		w.notice(NoticeDaemonByOthers, s.Name, replay.Pool{}, "", "", "%s, and is left running: it serves %s", elsewhereWords(s, daemons), other)
+		return
+	}
+	w.notice(NoticeDaemonElsewhere, s.Name, replay.Pool{}, "", "stop it there, then destroy again", "%s", elsewhereWords(s, daemons))
+}
+
+// otherPool is a pool outside the plan that daemons serve.
+func (w *wrecker) otherPool(daemons []replay.MirrorDaemon) string {
+	for _, daemon := range daemons {
 		for _, p := range daemon.Pools {
 			if !slices.ContainsFunc(w.plan.Pools, func(o plans.Pool) bool { return o.Name == p.Pool.Name }) {
 				return p.Pool.String()

@@ -280,6 +280,7 @@ func TestDiffCasesComplete(t *testing.T) {
 		orchestrator.NoticeJournalPool, orchestrator.NoticeCopyNotFollower, orchestrator.NoticePeerUnknown,
 		orchestrator.NoticeDaemonIdle, orchestrator.NoticeCopyPending,
 		orchestrator.NoticeHalted, orchestrator.NoticeInRun, orchestrator.NoticeQuarantined, orchestrator.NoticeShutOut,
+		orchestrator.NoticeDaemonElsewhere,
 	}
 	for _, row := range orchestrator.NoticeCodes {
 		if !slices.Contains(elsewhere, row.Code) && !strings.Contains(all.String(), "{"+string(row.Code)+"}") {

@@ -45,6 +45,7 @@ const (
 	NoticeDestroyKeeps    NoticeCode = "pool-kept"
 	NoticeDestroyUnsure   NoticeCode = "destroy-unsure"
 	NoticeDaemonByOthers  NoticeCode = "daemon-by-others"
+	NoticeDaemonElsewhere NoticeCode = "daemon-elsewhere"
 	NoticeCopyNotFollower NoticeCode = "copy-not-removed"
 )
 
@@ -88,6 +89,7 @@ var NoticeCodes = []struct {
 	{NoticeDestroyKeeps, SeverityError, ErrRefused, "a pool stays mirrored: for images that the plan does not name, or that must not be touched"},
 	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site does not answer, or the records cannot be read: what a destroy would lose cannot be told"},
 	{NoticeCopyNotFollower, SeverityError, ErrRefused, "a copy was not removed because no primary of it was seen"},
+	{NoticeDaemonElsewhere, SeverityError, ErrRefused, "a daemon that Drover shall stop does not run where Drover could stop it"},
 	{NoticeNoDaemon, SeverityWarning, nil, "no rbd-mirror runs where one must"},
 	{NoticeDaemonIdle, SeverityWarning, nil, "rbd-mirror runs but does not serve the pool yet"},
 	{NoticePeerSilent, SeverityWarning, nil, "a daemon cannot reach its peer"},

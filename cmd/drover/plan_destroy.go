@@ -26,7 +26,9 @@ func newPlanDestroy(s *session) *cobra.Command {
 		Long: `Destroy stops mirroring of the plan's images, removes the peers, disables the
 pools and stops the rbd-mirror daemons that Drover runs. Images keep their data
 at every site: the copies at the secondaries stay as images of their own, unless
---delete-secondary-data is given. A primary's data is never removed.
+--delete-secondary-data is given. A primary's data is never removed. An rbd-mirror
+that does not run from this host's folder has to be stopped where it runs (exit
+code 13).
 
 The plan's name has to be typed before anything is done. Destroy can be stopped
 at any point; the next one goes on.`,
@@ -55,7 +57,7 @@ at any point; the next one goes on.`,
 func (s *session) planDestroy(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites, flags destroyFlags) error {
 	var approved *orchestrator.SavedDiff
 	if flags.dryRun || !flags.yes {
-		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: true, Records: true})
+		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: true, Records: true, Elsewhere: true})
 		if interrupted(ctx) {
 			return context.Cause(ctx)
 		}
