@@ -110,6 +110,8 @@ type runner struct {
 	verb string
 	// exact: what was approved must be all that is wanted, no more and no less.
 	exact bool
+	// reason is a person's, for the record.
+	reason string
 }
 
 func (r *runner) observe(ctx context.Context) *Observation {
@@ -153,7 +155,10 @@ func (r *runner) run(ctx context.Context) *Result {
 			}
 		}
 	}
-	x := &execution{sites: r.sites, stop: ctx, patience: r.options.Patience, callTime: r.options.CallTime}
+	x := &execution{sites: r.sites, stop: ctx, patience: r.options.Patience, callTime: r.options.CallTime, reason: r.reason}
+	if session != nil {
+		x.book = session.book
+	}
 	tried := map[string]bool{}
 	for round := 0; round < maxRounds; round++ {
 		changes := r.untried(d, tried)

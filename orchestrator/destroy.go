@@ -20,6 +20,8 @@ type DestroyOptions struct {
 	// DeleteSecondaryData also removes the secondaries' copies. Without it they
 	// stay as images of their own. A primary's data is never removed.
 	DeleteSecondaryData bool
+	// Reason is why a person wants that; without, no data is deleted.
+	Reason string
 }
 
 // Destroy takes down what [Apply] sets up, the way back: rbd-mirror stopped
@@ -29,14 +31,21 @@ type DestroyOptions struct {
 func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptions) (*Result, error) {
 	o.Options = o.filled()
 	o.Unconfirmed = false
+	if o.DeleteSecondaryData && !o.DryRun {
+		if err := errNoReason(o.Reason); err != nil {
+			result := &Result{Plan: plan.Name, Changes: []ChangeResult{}, Notices: []Notice{}, Refused: faultOf(err)}
+			return result, result.Err()
+		}
+	}
 	r := &runner{
-		plan: plan, sites: sites, options: o.Options, began: time.Now(), verb: "destroy", neighbours: true, exact: true,
+		plan: plan, sites: sites, options: o.Options, began: time.Now(), verb: "destroy", neighbours: true, exact: true, reason: o.Reason,
 		diff: func(obs *Observation) *Difference { return DestroyDiff(plan, obs, o.DeleteSecondaryData) },
 	}
 	result := r.run(ctx)
 	if r.fleet != nil {
 		r.fleet.retire(result)
 	}
+	result.Reason = o.Reason
 	result.Took = time.Since(r.began)
 	return result, result.Err()
 }

@@ -110,7 +110,7 @@ func leaves(b *bed, image replay.ImageRef, change func(*bed), notice orchestrato
 	}
 	before := look()
 	for _, remove := range []bool{true, false} {
-		result, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: remove})
+		result, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: remove, Reason: "not needed"})
 		if !errors.Is(err, fails) || !strings.Contains(err.Error(), says) || !hasNotice(result.Notices, notice) || !hasNotice(result.Notices, orchestrator.NoticeDestroyKeeps) {
 			b.t.Errorf("want %s, %q, %v: %v\n%s", notice, says, fails, err, outcomes(result))
 		}

@@ -58,12 +58,15 @@ func (w *wrecker) image(v imageView, before []string) []string {
 			c.ID, c.Kind = changeID(KindRemoveCopy, site, v.ref.String()), KindRemoveCopy
 			c.What, c.To = "remove the copy and its snapshots; the image at "+primaries[0]+" stays", "removed"
 			c.Command += " && " + w.at(site).removeImage(v.ref)
-			c.act = removeCopy{site: site, ref: v.ref, primary: primaries[0]}
+			c.act = w.removal(v, site, primaries[0])
 		case w.deleteCopies:
 			w.notice(NoticeCopyNotFollower, site, v.pool, v.ref.Name, "remove by hand what is not needed",
 				"the copy at %s is kept, since no single primary of it is seen", site)
 		}
 		copies = append(copies, w.change(c))
+	}
+	if w.deleteCopies {
+		copies = append(copies, w.begun(v, before)...)
 	}
 	ids := copies
 	for _, site := range primaries {
@@ -80,15 +83,37 @@ func (w *wrecker) image(v imageView, before []string) []string {
 	return ids
 }
 
-// strayCopies tells of images at secondaries that may be copies which an
-// earlier destroy took out of mirroring and then could not remove.
+func (w *wrecker) removal(v imageView, site, primary string) removeCopy {
+	return removeCopy{site: site, ref: v.ref, primary: primary, followers: followersOf(w.plan, site, v.seen[site].Mode)}
+}
+
+// begun goes on with removals that an earlier destroy has begun.
+func (w *wrecker) begun(v imageView, before []string) []string {
+	var ids []string
+	for _, site := range w.with(v, replay.RoleNone) {
+		r := w.obs.Records.begunRemoval(site, v.seen[site], v.seen)
+		if r == nil {
+			continue
+		}
+		ids = append(ids, w.change(Change{
+			ID: changeID(KindRemoveCopy, site, v.ref.String()), Kind: KindRemoveCopy, Site: site, Pool: v.pool, Image: v.ref.Name,
+			What: "remove what an earlier destroy has begun to remove, and its snapshots; the image at " + r.Primary + " stays", From: "not mirrored", To: "removed",
+			Command: w.at(site).removeImage(v.ref), Needs: before, Destructive: true,
+			act: removeRest{removeCopy: w.removal(v, site, r.Primary), begun: *r},
+		}))
+	}
+	return ids
+}
+
+// strayCopies tells of images at secondaries that may have been copies, and of
+// which nothing is recorded.
 func (w *wrecker) strayCopies(v imageView, primaries []string) {
 	home := w.plan.Primary
 	if len(primaries) == 1 {
 		home = primaries[0]
 	}
 	for _, site := range w.with(v, replay.RoleNone) {
-		if site != home && v.seen[home] != nil {
+		if site != home && v.seen[home] != nil && !w.wants(changeID(KindRemoveCopy, site, v.ref.String())) {
 			w.notice(NoticeCopyNotFollower, site, v.pool, v.ref.Name, "if it is not needed: "+w.at(site).removeImage(v.ref),
 				"%s is kept at %s: it is not mirrored, so that nothing tells whether it is a copy", v.ref, site)
 		}

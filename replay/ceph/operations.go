@@ -53,6 +53,7 @@ var (
 	opLook     = operation{name: "look at images of", needs: needsOSD}
 	opImage    = operation{name: "read image", needs: needsOSD}
 	opUsers    = operation{name: "list users of image", needs: needsOSD}
+	opTies     = operation{name: "list clones of image", needs: needsOSD}
 	opCreate   = operation{name: "create image", needs: needsOSD}
 	opFeatures = operation{name: "change features of image", needs: needsOSD, hints: hints{
 		erofs:  "the image is not primary, or a client that writes to it does not answer: stop its client, or change it at the primary",
