@@ -41,9 +41,9 @@ func suspectsOf(wanted *plans.Site, seen *SiteObservation) []replay.MirrorDaemon
 	if wanted == nil || wanted.Daemon.Run != plans.RunProcess || seen.Runner == nil || seen.Runner.Fault != nil || seen.Runner.Running {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(seen.Daemons), func(d replay.MirrorDaemon) bool {
-		return d.ClientID != strings.TrimPrefix(wanted.Daemon.User, "client.")
-	})
+	// As tools/rbd_mirror/ServiceDaemon.cc names itself.
+	name := strings.TrimPrefix(strings.TrimPrefix(wanted.Daemon.User, "client."), "rbd-mirror.")
+	return slices.DeleteFunc(slices.Clone(seen.Daemons), func(d replay.MirrorDaemon) bool { return d.ClientID != name })
 }
 
 // living are those of the suspects that report while they are watched. What

@@ -67,7 +67,7 @@ type Progress struct {
 // MirrorDaemon is one rbd-mirror daemon in a cluster's service map.
 type MirrorDaemon struct {
 	ID       string    `json:"id"`      // its instance id, such as "4152"
-	ClientID string    `json:"client"`  // its cephx id, such as rbd-mirror.site-b
+	ClientID string    `json:"client"`  // its cephx id without "rbd-mirror.", such as site-b
 	Host     string    `json:"host"`    // hostname
 	Version  string    `json:"version"` // such as 16.2.15
 	Started  time.Time `json:"started"` // start of this life

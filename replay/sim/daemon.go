@@ -261,7 +261,7 @@ func (s *Site) MirrorDaemons(ctx context.Context) (daemons []replay.MirrorDaemon
 			return nil
 		}
 		out := replay.MirrorDaemon{
-			ID: fmt.Sprint(d.Instance), ClientID: "rbd-mirror." + c.Name, Host: "host-" + c.Name,
+			ID: fmt.Sprint(d.Instance), ClientID: c.Name, Host: "host-" + c.Name,
 			Version: c.Release, Started: d.Started, Address: "127.0.0.1:0/1", Beacon: d.beacon(s.w.state.Now),
 		}
 		for _, p := range c.Pools {

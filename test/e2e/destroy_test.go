@@ -214,9 +214,11 @@ func TestDestroyFindsDaemonElsewhere(t *testing.T) {
 	ok(t, "plan", "apply", "--yes", file)
 	renamed := plan(t, l, "rbd", strings.Replace(strings.ReplaceAll(processPlan, "RUN", runFolder(t)), "name: e2e", "name: renamed", 1))
 
-	if diff := ok(t, "plan", "diff", renamed); !strings.Contains(diff.stdout, "runs at") || strings.Contains(diff.stdout, "start rbd-mirror") {
-		t.Errorf("the daemon that runs is not seen\n%s", diff)
-	}
+	// The service map learns of a daemon some seconds after its start.
+	eventually(t, time.Minute, "the daemon that runs seen", func() (bool, string) {
+		diff := ok(t, "plan", "diff", renamed)
+		return strings.Contains(diff.stdout, "runs at") && !strings.Contains(diff.stdout, "start rbd-mirror"), diff.String()
+	})
 	fails(t, 13, []string{"rbd-mirror of site-b runs at", "stop it there"}, "plan", "destroy", "--yes", renamed)
 	running(t, folder)
 	ok(t, "plan", "destroy", "--yes", file)
