@@ -31,6 +31,10 @@ type execution struct {
 	patience time.Duration
 	// callTime bounds the calls of one action.
 	callTime time.Duration
+	// book takes records; nil where there is no place for them. reason is why a
+	// person wanted all this, where one was asked for.
+	book   *Book
+	reason string
 }
 
 // pollEvery is how often an action looks whether what it waits for has come.

@@ -112,10 +112,12 @@ type runner struct {
 	verb string
 	// exact: what was approved must be all that is wanted, no more and no less.
 	exact bool
+	// reason is a person's, for the record.
+	reason string
 }
 
 func (r *runner) observe(ctx context.Context) *Observation {
-	r.seen = Observe(ctx, r.plan, r.sites, ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: r.neighbours, Records: true})
+	r.seen = Observe(ctx, r.plan, r.sites, ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: r.neighbours, Records: true, Elsewhere: true})
 	return r.seen
 }
 
@@ -155,7 +157,10 @@ func (r *runner) run(ctx context.Context) *Result {
 			}
 		}
 	}
-	x := &execution{sites: r.sites, stop: ctx, patience: r.options.Patience, callTime: r.options.CallTime}
+	x := &execution{sites: r.sites, stop: ctx, patience: r.options.Patience, callTime: r.options.CallTime, reason: r.reason}
+	if session != nil {
+		x.book = session.book
+	}
 	tried := map[string]bool{}
 	for round := 0; round < maxRounds; round++ {
 		changes := r.untried(d, tried)

@@ -410,7 +410,7 @@ func TestDestroyDeletes(t *testing.T) {
 				b := newBed(t, topology.plan)
 				b.image(b.plan.Primary, b.ref("volume-7"), plain)
 				b.applied()
-				b.destroyed(orchestrator.DestroyOptions{DeleteSecondaryData: true})
+				b.destroyed(orchestrator.DestroyOptions{DeleteSecondaryData: true, Reason: "not needed"})
 				for _, s := range b.plan.Secondaries() {
 					if role := b.role(s.Name, b.ref("volume-7")); role != "absent" {
 						t.Errorf("the copy at %s is %s", s.Name, role)

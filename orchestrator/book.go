@@ -174,7 +174,7 @@ func byKind(entries []Entry) map[EntryKind][]Entry {
 	var out map[EntryKind][]Entry
 	for _, e := range entries {
 		switch e.Kind {
-		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntrySession, EntrySessionEnd, EntryShutOut:
+		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntryRemoval, EntrySession, EntrySessionEnd, EntryShutOut:
 			if out == nil {
 				out = map[EntryKind][]Entry{}
 			}

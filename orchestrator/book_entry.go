@@ -26,6 +26,7 @@ const (
 	EntryClear     EntryKind = "clear"
 	EntryTombstone EntryKind = "tombstone"
 	EntryPreserved EntryKind = "preserved"
+	EntryRemoval   EntryKind = "removal"
 
 	EntrySession    EntryKind = "session"
 	EntrySessionEnd EntryKind = "session-end"

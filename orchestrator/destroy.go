@@ -20,6 +20,8 @@ type DestroyOptions struct {
 	// DeleteSecondaryData also removes the secondaries' copies. Without it they
 	// stay as images of their own. A primary's data is never removed.
 	DeleteSecondaryData bool
+	// Reason is why a person wants that; without, no data is deleted.
+	Reason string
 }
 
 // Destroy takes down what [Apply] sets up, the way back: rbd-mirror stopped
@@ -29,20 +31,28 @@ type DestroyOptions struct {
 func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptions) (*Result, error) {
 	o.Options = o.filled()
 	o.Unconfirmed = false
+	if o.DeleteSecondaryData && !o.DryRun {
+		if err := errNoReason(o.Reason); err != nil {
+			result := &Result{Plan: plan.Name, Changes: []ChangeResult{}, Notices: []Notice{}, Refused: faultOf(err)}
+			return result, result.Err()
+		}
+	}
 	r := &runner{
-		plan: plan, sites: sites, options: o.Options, began: time.Now(), verb: "destroy", neighbours: true, exact: true,
+		plan: plan, sites: sites, options: o.Options, began: time.Now(), verb: "destroy", neighbours: true, exact: true, reason: o.Reason,
 		diff: func(obs *Observation) *Difference { return DestroyDiff(plan, obs, o.DeleteSecondaryData) },
 	}
 	result := r.run(ctx)
 	if r.fleet != nil {
 		r.fleet.retire(result)
 	}
+	result.Reason = o.Reason
 	result.Took = time.Since(r.began)
 	return result, result.Err()
 }
 
 // DestroyDiff compares the sites with one where nothing of the plan is set up.
-// It is pure.
+// It is pure, and wants an observation with headers, reports, neighbours,
+// records and daemons elsewhere.
 //
 // The order is what keeps the data: when mirroring of an image is disabled at
 // its primary, a daemon that still follows it deletes the copy, even for up to
@@ -52,10 +62,10 @@ func Destroy(ctx context.Context, plan *plans.Plan, sites *Sites, o DestroyOptio
 func DestroyDiff(plan *plans.Plan, obs *Observation, deleteCopies bool) *Difference {
 	d := newDiffer(plan, obs, DiffOptions{})
 	copyFacts(d.out.facts, plan, obs)
-	if d.sameCluster() || d.silentForDestroy() {
+	if d.sameCluster() || d.silentForDestroy() || d.recordsUnread() {
 		return d.finish()
 	}
-	w := wrecker{differ: d, deleteCopies: deleteCopies, kept: map[replay.Pool]bool{}}
+	w := wrecker{differ: d, deleteCopies: deleteCopies, kept: map[replay.Pool]bool{}, held: map[replay.ImageRef]bool{}}
 	var views []poolView
 	for i := range plan.Pools {
 		if v := d.view(&plan.Pools[i]); d.poolSound(v) {
@@ -67,6 +77,7 @@ func DestroyDiff(plan *plans.Plan, obs *Observation, deleteCopies bool) *Differe
 	for _, v := range views {
 		w.mustKeep(v)
 	}
+	w.hold(views)
 	w.neighbours()
 	w.daemons()
 	for _, v := range views {
@@ -104,6 +115,8 @@ type wrecker struct {
 	// kept are the pools and namespaces that stay mirrored; the whole pool with
 	// any of its namespaces.
 	kept map[replay.Pool]bool
+	// held are the images that are left alone.
+	held map[replay.ImageRef]bool
 	// stops are the ids of the changes that stop daemons, ends those of all
 	// changes to a pool and its namespaces that come before its peers go.
 	stops []string
@@ -193,10 +206,13 @@ func (w *wrecker) daemons() {
 			w.notice(NoticeDaemonFault, s.Name, replay.Pool{}, "", seen.Runner.Fault.Hint, "%s", seen.Runner.Fault.What)
 			continue
 		}
+		if len(seen.Elsewhere) > 0 && !needed {
+			w.elsewhere(&s, seen.Elsewhere)
+		}
 		if !seen.Runner.Running {
 			continue
 		}
-		if other := w.otherPool(seen); needed || other != "" && s.Daemon.Run != plans.RunProcess {
+		if other := w.otherPool(seen.Daemons); needed || other != "" && s.Daemon.Run != plans.RunProcess {
 			if other == "" {
 				other = "a pool that stays mirrored"
 			}
@@ -212,9 +228,18 @@ func (w *wrecker) daemons() {
 	}
 }
 
-// otherPool is a pool outside the plan that the site's daemons serve.
-func (w *wrecker) otherPool(seen *SiteObservation) string {
-	for _, daemon := range seen.Daemons {
+// elsewhere is about daemons that run where Drover cannot stop them from here.
+func (w *wrecker) elsewhere(s *plans.Site, daemons []replay.MirrorDaemon) {
+	if other := w.otherPool(daemons); other != "" {
+		w.notice(NoticeDaemonByOthers, s.Name, replay.Pool{}, "", "", "%s, and is left running: it serves %s", elsewhereWords(s, daemons), other)
+		return
+	}
+	w.notice(NoticeDaemonElsewhere, s.Name, replay.Pool{}, "", "stop it there, then destroy again", "%s", elsewhereWords(s, daemons))
+}
+
+// otherPool is a pool outside the plan that daemons serve.
+func (w *wrecker) otherPool(daemons []replay.MirrorDaemon) string {
+	for _, daemon := range daemons {
 		for _, p := range daemon.Pools {
 			if !slices.ContainsFunc(w.plan.Pools, func(o plans.Pool) bool { return o.Name == p.Pool.Name }) {
 				return p.Pool.String()
@@ -232,11 +257,12 @@ func (w *wrecker) pool(v poolView) {
 	for _, s := range w.plan.Sites {
 		for _, listed := range v.at[s.Name].Schedules {
 			_, ours := v.wanted.Match(listed.Name)
+			ours = ours && !w.held[listed.ImageRef]
 			if ours || listed.Name == "" && !keep {
 				before = append(before, w.dropSchedule(s.Name, listed))
 			}
 		}
-		if v.at[s.Name].Mirroring.Mode == replay.PoolPool {
+		if v.at[s.Name].Mirroring.Mode == replay.PoolPool && !w.allHeld(v) {
 			// In pool mode Ceph refuses to disable single images.
 			before = append(before, w.change(Change{
 				ID: changeID(KindPoolMode, s.Name, v.pool.String()), Kind: KindPoolMode, Site: s.Name, Pool: v.pool,
@@ -258,6 +284,11 @@ func (w *wrecker) pool(v poolView) {
 		w.ends = map[string][]string{}
 	}
 	w.ends[v.pool.Name] = append(w.ends[v.pool.Name], ends...)
+}
+
+// allHeld reports whether a pool stays mirrored with all of the plan's images.
+func (w *wrecker) allHeld(v poolView) bool {
+	return w.kept[v.pool] && !slices.ContainsFunc(w.ours(v), func(i imageView) bool { return !w.held[i.ref] })
 }
 
 // wholePool removes the peers of a pool and ends its mirroring, at the

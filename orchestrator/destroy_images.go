@@ -1,41 +1,45 @@
 package orchestrator
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/drover-io/drover/replay"
 )
 
-// images takes the plan's images out of mirroring and answers with the ids of
-// all changes for that.
+// images takes the plan's images out of mirroring, but for those that are left
+// alone, and answers with the ids of all changes for that.
 func (w *wrecker) images(v poolView, before []string) []string {
 	var ids []string
-	names := map[string]bool{}
-	for _, seen := range v.at {
-		for i := range seen.Images {
-			if name := seen.Images[i].Ref.Name; !names[name] {
-				if _, ours := v.wanted.Match(name); ours {
-					names[name] = true
-				}
-			}
+	for _, image := range w.ours(v) {
+		if !w.held[image.ref] {
+			ids = append(ids, w.image(image, before)...)
 		}
-	}
-	sorted := make([]string, 0, len(names))
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	for _, name := range sorted {
-		image := imageView{poolView: v, ref: v.pool.Image(name), seen: map[string]*replay.Image{}}
-		for site, seen := range v.at {
-			if found := seen.Image(name); found != nil {
-				image.seen[site] = found
-			}
-		}
-		ids = append(ids, w.image(image, before)...)
 	}
 	w.childrenFirst()
 	return ids
+}
+
+// ours are the plan's images in a pool that any site has, by name.
+func (w *wrecker) ours(v poolView) []imageView {
+	seen := map[string]map[string]*replay.Image{}
+	for site, at := range v.at {
+		for i := range at.Images {
+			image := &at.Images[i]
+			if _, ours := v.wanted.Match(image.Ref.Name); !ours {
+				continue
+			}
+			if seen[image.Ref.Name] == nil {
+				seen[image.Ref.Name] = map[string]*replay.Image{}
+			}
+			seen[image.Ref.Name][site] = image
+		}
+	}
+	out := make([]imageView, 0, len(seen))
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		out = append(out, imageView{poolView: v, ref: v.pool.Image(name), seen: seen[name]})
+	}
+	return out
 }
 
 // image takes one image out of mirroring, at its secondaries first.
@@ -54,12 +58,15 @@ func (w *wrecker) image(v imageView, before []string) []string {
 			c.ID, c.Kind = changeID(KindRemoveCopy, site, v.ref.String()), KindRemoveCopy
 			c.What, c.To = "remove the copy and its snapshots; the image at "+primaries[0]+" stays", "removed"
 			c.Command += " && " + w.at(site).removeImage(v.ref)
-			c.act = removeCopy{site: site, ref: v.ref, primary: primaries[0]}
+			c.act = w.removal(v, site, primaries[0])
 		case w.deleteCopies:
 			w.notice(NoticeCopyNotFollower, site, v.pool, v.ref.Name, "remove by hand what is not needed",
 				"the copy at %s is kept, since no single primary of it is seen", site)
 		}
 		copies = append(copies, w.change(c))
+	}
+	if w.deleteCopies {
+		copies = append(copies, w.begun(v, before)...)
 	}
 	ids := copies
 	for _, site := range primaries {
@@ -76,15 +83,37 @@ func (w *wrecker) image(v imageView, before []string) []string {
 	return ids
 }
 
-// strayCopies tells of images at secondaries that may be copies which an
-// earlier destroy took out of mirroring and then could not remove.
+func (w *wrecker) removal(v imageView, site, primary string) removeCopy {
+	return removeCopy{site: site, ref: v.ref, primary: primary, followers: followersOf(w.plan, site, v.seen[site].Mode)}
+}
+
+// begun goes on with removals that an earlier destroy has begun.
+func (w *wrecker) begun(v imageView, before []string) []string {
+	var ids []string
+	for _, site := range w.with(v, replay.RoleNone) {
+		r := w.obs.Records.begunRemoval(site, v.seen[site], v.seen)
+		if r == nil {
+			continue
+		}
+		ids = append(ids, w.change(Change{
+			ID: changeID(KindRemoveCopy, site, v.ref.String()), Kind: KindRemoveCopy, Site: site, Pool: v.pool, Image: v.ref.Name,
+			What: "remove what an earlier destroy has begun to remove, and its snapshots; the image at " + r.Primary + " stays", From: "not mirrored", To: "removed",
+			Command: w.at(site).removeImage(v.ref), Needs: before, Destructive: true,
+			act: removeRest{removeCopy: w.removal(v, site, r.Primary), begun: *r},
+		}))
+	}
+	return ids
+}
+
+// strayCopies tells of images at secondaries that may have been copies, and of
+// which nothing is recorded.
 func (w *wrecker) strayCopies(v imageView, primaries []string) {
 	home := w.plan.Primary
 	if len(primaries) == 1 {
 		home = primaries[0]
 	}
 	for _, site := range w.with(v, replay.RoleNone) {
-		if site != home && v.seen[home] != nil {
+		if site != home && v.seen[home] != nil && !w.wants(changeID(KindRemoveCopy, site, v.ref.String())) {
 			w.notice(NoticeCopyNotFollower, site, v.pool, v.ref.Name, "if it is not needed: "+w.at(site).removeImage(v.ref),
 				"%s is kept at %s: it is not mirrored, so that nothing tells whether it is a copy", v.ref, site)
 		}

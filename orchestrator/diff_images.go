@@ -71,9 +71,7 @@ func (d *differ) image(v imageView) {
 	secondaries := d.with(v, replay.RoleSecondary)
 	switch {
 	case len(primaries) > 1:
-		d.notice(NoticeSplitBrain, "", v.pool, v.ref.Name,
-			"drover resync "+d.plan.File+" "+v.ref.String()+" --keep SITE --dry-run shows what each side holds; nothing is changed on this image until then",
-			"split-brain: primary at %s", strings.Join(primaries, " and "))
+		d.splitBrain(v, "primary at "+strings.Join(primaries, " and "))
 	case len(primaries) == 1:
 		d.mirrored(v, primaries[0])
 	case len(secondaries) > 0 && len(v.silent) > 0:
@@ -82,12 +80,22 @@ func (d *differ) image(v imageView) {
 	case len(secondaries) > 0 && len(d.with(v, replay.RoleNone)) > 0:
 		d.orphaned(v, d.with(v, replay.RoleNone)[0], secondaries[0])
 	case len(secondaries) > 0:
-		d.notice(NoticeStranded, "", v.pool, v.ref.Name,
-			"drover resync "+d.plan.File+" "+v.ref.String()+" --keep SITE --dry-run shows which copy was written last; it makes that one primary again",
-			"stranded: primary nowhere, secondary at %s", strings.Join(secondaries, " and "))
+		d.stranded(v, secondaries)
 	default:
 		d.unmirrored(v)
 	}
+}
+
+func (d *differ) splitBrain(v imageView, how string) {
+	d.notice(NoticeSplitBrain, "", v.pool, v.ref.Name,
+		"drover resync "+d.plan.File+" "+v.ref.String()+" --keep SITE --dry-run shows what each side holds; nothing is changed on this image until then",
+		"split-brain: %s", how)
+}
+
+func (d *differ) stranded(v imageView, secondaries []string) {
+	d.notice(NoticeStranded, "", v.pool, v.ref.Name,
+		"drover resync "+d.plan.File+" "+v.ref.String()+" --keep SITE --dry-run shows which copy was written last; it makes that one primary again",
+		"stranded: primary nowhere, secondary at %s", strings.Join(secondaries, " and "))
 }
 
 // orphaned is about a copy that is left of an image whose own mirroring has

@@ -132,6 +132,10 @@ func (d *differ) daemons() {
 			d.foreignDaemon(s, seen)
 		case seen.Runner.Fault != nil:
 			d.notice(NoticeDaemonFault, s.Name, replay.Pool{}, "", seen.Runner.Fault.Hint, "%s", seen.Runner.Fault.What)
+		case len(seen.Elsewhere) > 0:
+			d.notice(NoticeDaemonByOthers, s.Name, replay.Pool{}, "", "where this host shall run it, stop it there and apply again",
+				"%s", elsewhereWords(&s, seen.Elsewhere))
+			d.idleDaemon(s, seen)
 		case !seen.Runner.Running:
 			d.startDaemon(s, seen)
 		default:

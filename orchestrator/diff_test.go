@@ -282,6 +282,7 @@ func TestDiffCasesComplete(t *testing.T) {
 		orchestrator.NoticeDaemonIdle, orchestrator.NoticeCopyPending,
 		orchestrator.NoticeNoRecords, orchestrator.NoticeSomeRecords,
 		orchestrator.NoticeHalted, orchestrator.NoticeInRun, orchestrator.NoticeQuarantined, orchestrator.NoticeShutOut,
+		orchestrator.NoticeDaemonElsewhere,
 	}
 	for _, row := range orchestrator.NoticeCodes {
 		if !slices.Contains(elsewhere, row.Code) && !strings.Contains(all.String(), "{"+string(row.Code)+"}") {

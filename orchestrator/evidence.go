@@ -63,11 +63,12 @@ type SideEvidence struct {
 	Size            uint64 `json:"size,omitempty"` // bytes
 	Snapshots       int    `json:"snapshots,omitempty"`
 	MirrorSnapshots int    `json:"mirror_snapshots,omitempty"`
-	// Children are the clones of its snapshots: they cannot be read without it.
-	Children []replay.ImageRef `json:"children,omitempty"`
+	// Ties are the clones of its snapshots, which cannot be read without it, and
+	// the snapshots that are protected: with either it is not discarded.
+	Ties replay.Ties `json:"ties,omitzero"`
 
-	// childrenErr is why the children are not known.
-	childrenErr error
+	// tiesErr is why the ties are not known.
+	tiesErr error
 
 	site Site
 	copy replay.Copy
@@ -205,11 +206,11 @@ func (s *SideEvidence) look(ctx context.Context, sites *Sites, ref replay.ImageR
 		}
 	}
 	if len(image.Snapshots) > s.MirrorSnapshots { // those of the trash are cloned, too
-		s.Children, s.childrenErr = site.Children(ctx, ref)
+		s.Ties, s.tiesErr = site.Ties(ctx, ref)
 	}
 	users, err := site.Users(ctx, ref)
 	s.Clients, s.ClientsKnown = users, err == nil
-	if err = cmp.Or(err, s.childrenErr); err != nil {
+	if err = cmp.Or(err, s.tiesErr); err != nil {
 		s.Fault = faultOf(err)
 	}
 }

@@ -47,6 +47,7 @@ const (
 	NoticeDestroyKeeps    NoticeCode = "pool-kept"
 	NoticeDestroyUnsure   NoticeCode = "destroy-unsure"
 	NoticeDaemonByOthers  NoticeCode = "daemon-by-others"
+	NoticeDaemonElsewhere NoticeCode = "daemon-elsewhere"
 	NoticeCopyNotFollower NoticeCode = "copy-not-removed"
 )
 
@@ -88,9 +89,10 @@ var NoticeCodes = []struct {
 	{NoticeParent, SeverityError, ErrRefused, "the parent of a clone is not mirrored"},
 	{NoticeScheduleFault, SeverityError, ErrIncomplete, "schedules cannot be read at a site"},
 	{NoticeDaemonFault, SeverityError, ErrIncomplete, "it cannot be told whether rbd-mirror runs"},
-	{NoticeDestroyKeeps, SeverityError, ErrRefused, "a pool is mirrored for images that the plan does not name"},
-	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site does not answer, so that its copies could be lost"},
+	{NoticeDestroyKeeps, SeverityError, ErrRefused, "a pool stays mirrored: for images that the plan does not name, or that must not be touched"},
+	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site does not answer, or the records cannot be read: what a destroy would lose cannot be told"},
 	{NoticeCopyNotFollower, SeverityError, ErrRefused, "a copy was not removed because no primary of it was seen"},
+	{NoticeDaemonElsewhere, SeverityError, ErrRefused, "a daemon that Drover shall stop does not run where Drover could stop it"},
 	{NoticeNoDaemon, SeverityWarning, nil, "no rbd-mirror runs where one must"},
 	{NoticeDaemonIdle, SeverityWarning, nil, "rbd-mirror runs but does not serve the pool yet"},
 	{NoticePeerSilent, SeverityWarning, nil, "a daemon cannot reach its peer"},

@@ -39,6 +39,9 @@ type SiteObservation struct {
 	DaemonsFault    *Fault                `json:"daemons_fault,omitempty"`
 	// Runner is what the one who looks after the daemon says; nil: nobody does.
 	Runner *RunnerState `json:"runner,omitempty"`
+	// Elsewhere are living daemons of the user by which Drover would run one here;
+	// with ObserveOptions.Elsewhere, and only where it runs none.
+	Elsewhere []replay.MirrorDaemon `json:"elsewhere,omitempty"`
 	// Took is how long the site took to answer everything.
 	Took time.Duration `json:"took"`
 }

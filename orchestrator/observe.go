@@ -21,6 +21,9 @@ type ObserveOptions struct {
 	Neighbours bool
 	// Records of the plan: halts, runs that are not over, tombstones.
 	Records bool
+	// Elsewhere tells daemons that the plan has Drover run, and that run somewhere
+	// else; [Diff] and [DestroyDiff] need it.
+	Elsewhere bool
 	// Now gives the time of the observation; nil: the clock of the sites.
 	Now func() time.Time
 }
@@ -43,6 +46,9 @@ func Observe(ctx context.Context, plan *plans.Plan, sites *Sites, o ObserveOptio
 	}
 	wg.Wait()
 	settle(ctx, sites, obs)
+	if o.Elsewhere {
+		findElsewhere(ctx, plan, sites, obs)
+	}
 	return obs
 }
 

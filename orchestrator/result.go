@@ -43,6 +43,7 @@ type ImageResult struct {
 // Result is what an apply or a destroy did and did not do.
 type Result struct {
 	Plan    string         `json:"plan"`
+	Reason  string         `json:"reason,omitempty"` // a person's, for deleting data
 	Changes []ChangeResult `json:"changes"`
 	Notices []Notice       `json:"notices"`
 	Images  []ImageResult  `json:"images,omitempty"`

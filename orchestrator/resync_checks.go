@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"strings"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -61,41 +60,36 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		image.Promote = e.State == replay.Stranded
 		// A copy that lacks nothing but the way to the primary is not discarded.
 		image.Resync = e.State != replay.Stranded || !choice.Nothing || force
-		if image.Resync && !checkChildren(check, loser, e.Image) {
+		if image.Resync && !checkTies(check, loser, e.Image) {
 			continue
 		}
 		p.chosen = append(p.chosen, image)
 	}
 }
 
-// checkChildren sees that no clone hangs on a copy that is discarded.
-func checkChildren(check *Check, loser *SideEvidence, ref replay.ImageRef) bool {
-	switch {
-	case loser.childrenErr != nil:
-		check.failImagef(ref, loser.Site, "try again", "it cannot be told whether clones of its snapshots are left at %s: %v", loser.Site, loser.childrenErr)
-	case len(loser.Children) > 0:
-		check.failImagef(ref, loser.Site, childrenNext, "%s at %s rest on its snapshots, which go with the copy", childrenWords(loser.Children), loser.Site)
-	default:
-		return true
+// checkTies sees that nothing hangs on a copy that is discarded.
+func checkTies(check *Check, loser *SideEvidence, ref replay.ImageRef) bool {
+	if loser.tiesErr != nil {
+		check.failImagef(ref, loser.Site, "try again", "it cannot be told whether clones of its snapshots are left at %s: %v", loser.Site, loser.tiesErr)
+		return false
 	}
-	return false
+	what, next := tied(loser.Ties)
+	if what != "" {
+		check.failImagef(ref, loser.Site, next, "%s at %s", what, loser.Site)
+	}
+	return what == ""
 }
 
-// childrenNext is what to do about clones of what shall be discarded.
-const childrenNext = "make them independent (rbd flatten) or remove them, there"
-
-// childrenWords names clones.
-func childrenWords(children []replay.ImageRef) string {
-	const shown = 8
-	names := make([]string, 0, shown+1)
-	for i, child := range children {
-		if i == shown {
-			names = append(names, fmt.Sprintf("%d more", len(children)-shown))
-			break
-		}
-		names = append(names, child.String())
+// tied words why a copy cannot be discarded, and what to do about it; "" where
+// nothing hangs on it.
+func tied(t replay.Ties) (what, next string) {
+	switch {
+	case len(t.Clones) > 0:
+		return "the clones " + listed(t.Clones) + " rest on its snapshots, which go with the copy,", "make them independent (rbd flatten) or remove them, there"
+	case len(t.Protected) > 0:
+		return "rbd-mirror cannot discard it with its protected snapshots " + listed(t.Protected), "unprotect them (rbd snap unprotect), there"
 	}
-	return "the clones " + strings.Join(names, ", ")
+	return "", ""
 }
 
 // keepNext is what to do about a copy that shall be kept and is not primary, while

@@ -87,12 +87,12 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	}
 	look, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	children, err := site.Children(look, a.ref)
+	ties, err := site.Ties(look, a.ref)
 	if err != nil {
 		return err
 	}
-	if len(children) > 0 {
-		return refusal(childrenNext, "%s at %s rest on its snapshots, which go with the copy", childrenWords(children), a.from)
+	if what, next := tied(ties); what != "" {
+		return refusal(next, "%s: %s at %s", a.ref, what, a.from)
 	}
 	daemons, err := site.MirrorDaemons(look)
 	if err != nil {

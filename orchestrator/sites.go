@@ -45,6 +45,7 @@ type ImageObserver interface {
 	LookAt(ctx context.Context, pool replay.Pool, names []string, detail replay.Detail, seen func(name string, image replay.Image, err error)) error
 	Image(ctx context.Context, ref replay.ImageRef) (replay.Image, error)
 	Users(ctx context.Context, ref replay.ImageRef) ([]replay.ImageUser, error)
+	Ties(ctx context.Context, ref replay.ImageRef) (replay.Ties, error)
 	Reports(ctx context.Context, pool replay.Pool) ([]replay.Report, error)
 	AppendTime(ctx context.Context, ref replay.ImageRef, after replay.Position) (at time.Time, ok bool, err error)
 	BytesAfter(ctx context.Context, ref replay.ImageRef, after replay.Position) (bytes uint64, ok bool, err error)
@@ -87,7 +88,6 @@ type Snapshotter interface {
 	CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error)
-	Children(ctx context.Context, ref replay.ImageRef) ([]replay.ImageRef, error)
 }
 
 // Scheduler keeps mirror snapshot schedules.

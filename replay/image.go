@@ -149,6 +149,15 @@ type ImageUser struct {
 	Kernel bool `json:"kernel"`
 }
 
+// Ties are what an image cannot be removed for.
+type Ties struct {
+	// Clones are the images made of its snapshots, wherever they are, in the trash
+	// too.
+	Clones []string `json:"clones,omitempty"`
+	// Protected are the names of its snapshots that must be unprotected first.
+	Protected []string `json:"protected,omitempty"`
+}
+
 // SnapshotKind tells user snapshots from mirroring's own.
 type SnapshotKind string
 

@@ -66,13 +66,15 @@ type Progress struct {
 
 // MirrorDaemon is one rbd-mirror daemon in a cluster's service map.
 type MirrorDaemon struct {
-	ID       string       `json:"id"`      // its instance id, such as "4152"
-	ClientID string       `json:"client"`  // its cephx id, such as rbd-mirror.site-b
-	Host     string       `json:"host"`    // hostname
-	Version  string       `json:"version"` // such as 16.2.15
-	Started  time.Time    `json:"started"` // start of this life
-	Address  string       `json:"address"`
-	Pools    []DaemonPool `json:"pools"` // what it serves
+	ID       string    `json:"id"`      // its instance id, such as "4152"
+	ClientID string    `json:"client"`  // its cephx id without "rbd-mirror.", such as site-b
+	Host     string    `json:"host"`    // hostname
+	Version  string    `json:"version"` // such as 16.2.15
+	Started  time.Time `json:"started"` // start of this life
+	Address  string    `json:"address"`
+	// Beacon is when it was heard of last; zero where the cluster does not say.
+	Beacon time.Time    `json:"beacon,omitzero"`
+	Pools  []DaemonPool `json:"pools"` // what it serves
 }
 
 // DaemonPool is a daemon's own view of one pool that it serves.

@@ -113,6 +113,9 @@ type Catalog interface {
 	// Users lists the clients that hold or watch the image, the asking one and
 	// those that have been shut out (see [Fencing]) left out.
 	Users(ctx context.Context, ref ImageRef) ([]ImageUser, error)
+	// Ties lists what keeps the image from being removed even where nobody uses it
+	// and its user snapshots may go.
+	Ties(ctx context.Context, ref ImageRef) (Ties, error)
 	// CreateImage makes an image; ErrExists when there is one.
 	CreateImage(ctx context.Context, ref ImageRef, spec ImageSpec) error
 	// EnableFeatures switches features on, those they depend on first. It refuses
@@ -165,9 +168,6 @@ type Snapshots interface {
 	RemoveSnapshot(ctx context.Context, ref ImageRef, name string) error
 	// OpenSnapshot opens a snapshot for reading; "" is the image's head.
 	OpenSnapshot(ctx context.Context, ref ImageRef, snapshot string) (Reader, error)
-	// Children lists the clones of all snapshots of the image, in whatever pool
-	// they are, sorted.
-	Children(ctx context.Context, ref ImageRef) ([]ImageRef, error)
 }
 
 // Reader reads one image or snapshot. It is safe for concurrent use.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 type destroyFlags struct {
 	deleteData, dryRun, yes bool
 	parallel                int
+	reason                  string
 }
 
 func newPlanDestroy(s *session) *cobra.Command {
@@ -26,13 +28,20 @@ func newPlanDestroy(s *session) *cobra.Command {
 		Long: `Destroy stops mirroring of the plan's images, removes the peers, disables the
 pools and stops the rbd-mirror daemons that Drover runs. Images keep their data
 at every site: the copies at the secondaries stay as images of their own, unless
---delete-secondary-data is given. A primary's data is never removed.
+--delete-secondary-data is given, which wants a reason: it is recorded with each
+copy before that one goes. A copy that has clones, protected snapshots or users is
+left as it is. A primary's data is never removed.
+
+Images that are halted, in split-brain, stranded, given up by a failover, or in
+the hands of a run that is not over are left alone, and their pools stay mirrored
+(exit codes 11 and 13). An rbd-mirror that does not run from this host's folder has
+to be stopped where it runs (13).
 
 The plan's name has to be typed before anything is done. Destroy can be stopped
 at any point; the next one goes on.`,
 		Example: `  drover plan destroy plan.yaml --dry-run
   drover plan destroy plan.yaml
-  drover plan destroy plan.yaml --delete-secondary-data --yes`,
+  drover plan destroy plan.yaml --delete-secondary-data --reason "moved to another cluster"`,
 		Args:              oneFile,
 		ValidArgsFunction: completePlan,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -46,6 +55,7 @@ at any point; the next one goes on.`,
 		},
 	}
 	c.Flags().BoolVar(&flags.deleteData, "delete-secondary-data", false, "also remove the copies at the secondaries")
+	c.Flags().StringVar(&flags.reason, "reason", "", "why the copies are deleted, for the record")
 	c.Flags().BoolVar(&flags.dryRun, "dry-run", false, "only show what would be done")
 	c.Flags().BoolVar(&flags.yes, "yes", false, "do not ask")
 	c.Flags().IntVar(&flags.parallel, "parallel", 0, "changes carried out at once (0: 16)")
@@ -53,9 +63,12 @@ at any point; the next one goes on.`,
 }
 
 func (s *session) planDestroy(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites, flags destroyFlags) error {
+	if flags.yes && !flags.dryRun && flags.deleteData && strings.TrimSpace(flags.reason) == "" {
+		return view.Next(fmt.Errorf("%w: no reason was given", orchestrator.ErrRefused), "--reason TEXT")
+	}
 	var approved *orchestrator.SavedDiff
 	if flags.dryRun || !flags.yes {
-		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Neighbours: true})
+		observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Reports: true, Neighbours: true, Records: true, Elsewhere: true})
 		if interrupted(ctx) {
 			return context.Cause(ctx)
 		}
@@ -72,6 +85,11 @@ func (s *session) planDestroy(ctx context.Context, plan *plans.Plan, sites *orch
 			nothing := &orchestrator.Result{Plan: plan.Name, Changes: []orchestrator.ChangeResult{}, Notices: difference.Notices}
 			return s.showResult("DestroyResult", nothing, nothing.Err())
 		}
+		reason, err := s.reasonToDelete(ctx, flags)
+		if err != nil {
+			return err
+		}
+		flags.reason = reason
 		if err := s.confirmDestroy(ctx, plan, difference, flags.deleteData); err != nil {
 			return err
 		}
@@ -81,10 +99,23 @@ func (s *session) planDestroy(ctx context.Context, plan *plans.Plan, sites *orch
 	progress := s.progress()
 	result, err := orchestrator.Destroy(ctx, plan, sites, orchestrator.DestroyOptions{
 		Options:             orchestrator.Options{Approved: approved, Parallel: flags.parallel, Progress: s.changeProgress(ctx, progress)},
-		DeleteSecondaryData: flags.deleteData,
+		DeleteSecondaryData: flags.deleteData, Reason: flags.reason,
 	})
 	progress.Close()
 	return s.showResult("DestroyResult", result, err)
+}
+
+// reasonToDelete is why copies are deleted, where any shall be; it is asked for
+// where it was not given.
+func (s *session) reasonToDelete(ctx context.Context, flags destroyFlags) (string, error) {
+	if !flags.deleteData || strings.TrimSpace(flags.reason) != "" {
+		return flags.reason, nil
+	}
+	reason, err := s.ask(ctx, "Why, for the record: ")
+	if err == nil && reason == "" {
+		err = view.Next(fmt.Errorf("%w: no reason was given", orchestrator.ErrRefused), "say why, or give --reason")
+	}
+	return reason, err
 }
 
 // confirmDestroy says what will be gone and asks for the plan's name.

@@ -125,7 +125,9 @@ func processRunner(plan *plans.Plan, site plans.Site) *runner {
 func words(args []string) string {
 	var b strings.Builder
 	for _, arg := range args {
-		if strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune("-_=./:,@%+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		if strings.ContainsFunc(arg, func(r rune) bool {
+			return !strings.ContainsRune("-_=./:,@%+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		b.WriteString(" " + arg)

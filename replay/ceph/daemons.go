@@ -90,6 +90,7 @@ func decodeDaemons(dump, status []byte) ([]replay.MirrorDaemon, error) {
 	}
 	var states struct {
 		Mirror map[string]struct {
+			Beacon string `json:"last_beacon"`
 			Status struct {
 				JSON string `json:"json"`
 			} `json:"status"`
@@ -114,7 +115,7 @@ func decodeDaemons(dump, status []byte) ([]replay.MirrorDaemon, error) {
 		daemons = append(daemons, replay.MirrorDaemon{
 			ID: id, ClientID: e.Metadata.ID, Host: e.Metadata.Host, Address: e.Address, Pools: pools,
 			Version: cmp.Or(e.Metadata.Version, release.FindString(e.Metadata.LongName)),
-			Started: stamp(e.Stamp),
+			Started: stamp(e.Stamp), Beacon: stamp(states.Mirror[id].Beacon),
 		})
 	}
 	slices.SortFunc(daemons, func(a, b replay.MirrorDaemon) int { return cmp.Compare(a.ID, b.ID) })

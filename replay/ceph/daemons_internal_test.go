@@ -14,7 +14,7 @@ func TestDecodeDaemons(t *testing.T) {
 		"4134":{"start_stamp":"2026-11-22T16:19:56.454043+0000","gid":4134,"addr":"192.0.2.7:0/1180056627",
 			"metadata":{"id":"site-b","hostname":"vm","ceph_version":"ceph version 16.2.15 (618f) pacific (stable)"}},
 		"4200":{"start_stamp":"?","addr":"","metadata":{}}}}}}`
-	status := `{"rbd-mirror":{"4134":{"status":{"json":"{\"1\":{\"name\":\"rbd\",\"callouts\":{\"2\":{\"level\":\"error\",\"text\":\"unable to connect to remote cluster\"},\"1\":{\"level\":\"warning\",\"text\":\"slow\"}},` +
+	status := `{"rbd-mirror":{"4134":{"status_stamp":"2026-11-22T16:20:56.454043+0000","last_beacon":"2026-11-22T16:21:06.454043+0000","status":{"json":"{\"1\":{\"name\":\"rbd\",\"callouts\":{\"2\":{\"level\":\"error\",\"text\":\"unable to connect to remote cluster\"},\"1\":{\"level\":\"warning\",\"text\":\"slow\"}},` +
 		`\"image_assigned_count\":5,\"image_error_count\":1,\"image_warning_count\":2,\"instance_id\":\"4138\",\"leader\":true,` +
 		`\"namespaces\":{\"tenant\":{\"image_assigned_count\":3,\"image_error_count\":0,\"image_warning_count\":0}}}}"}}}}`
 	got, err := decodeDaemons([]byte(dump), []byte(status))
@@ -25,6 +25,7 @@ func TestDecodeDaemons(t *testing.T) {
 		{
 			ID: "4134", ClientID: "site-b", Host: "vm", Version: "16.2.15", Address: "192.0.2.7:0/1180056627",
 			Started: time.Date(2026, 11, 22, 16, 19, 56, 454043000, time.UTC),
+			Beacon:  time.Date(2026, 11, 22, 16, 21, 6, 454043000, time.UTC),
 			Pools: []replay.DaemonPool{
 				{
 					Pool: replay.Pool{Name: "rbd"}, Leader: true, Assigned: 5, Errors: 1, Warnings: 2,

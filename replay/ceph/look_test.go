@@ -43,9 +43,9 @@ func TestLookAtClones(t *testing.T) {
 		rbd(t, "site-a", fmt.Sprintf("clone --rbd-default-clone-format 2 %s@snap %s", parent, pool.Image(names[i+1])))
 	}
 	for i, parent := range []replay.ImageRef{pool.Image("base"), inner.Image("base")} {
-		children, err := s.Children(t.Context(), parent)
-		if want := []replay.ImageRef{pool.Image(names[i+1])}; err != nil || !slices.Equal(children, want) {
-			t.Errorf("children of %s: %v (%v), want %v", parent, children, err, want)
+		ties, err := s.Ties(t.Context(), parent)
+		if want := []string{pool.Image(names[i+1]).String()}; err != nil || !slices.Equal(ties.Clones, want) || len(ties.Protected) > 0 {
+			t.Errorf("ties of %s: %v (%v), want the clones %v", parent, ties, err, want)
 		}
 	}
 	rbd(t, "site-a", "trash mv "+pool.Image("binned").String())

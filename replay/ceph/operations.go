@@ -53,6 +53,7 @@ var (
 	opLook     = operation{name: "look at images of", needs: needsOSD}
 	opImage    = operation{name: "read image", needs: needsOSD}
 	opUsers    = operation{name: "list users of image", needs: needsOSD}
+	opTies     = operation{name: "list clones of image", needs: needsOSD}
 	opCreate   = operation{name: "create image", needs: needsOSD}
 	opFeatures = operation{name: "change features of image", needs: needsOSD, hints: hints{
 		erofs:  "the image is not primary, or a client that writes to it does not answer: stop its client, or change it at the primary",
@@ -91,8 +92,7 @@ var (
 		ebusy: "a clone or a protected snapshot still needs it",
 		erofs: "the image is not primary here: remove the snapshot at the primary",
 	}}
-	opChildren = operation{name: "list clones of image", needs: needsOSD}
-	opRead     = operation{name: "read content of image", needs: needsOSD}
+	opRead = operation{name: "read content of image", needs: needsOSD}
 
 	opAppend  = operation{name: "append records to ledger", needs: needsOSD}
 	opLedger  = operation{name: "read ledger", needs: needsOSD}

@@ -37,28 +37,6 @@ func (s *Site) RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name str
 	})
 }
 
-// Children lists the clones of all snapshots of the image: what librbd's
-// list_children says of an image that is opened at its head.
-func (s *Site) Children(ctx context.Context, ref replay.ImageRef) ([]replay.ImageRef, error) {
-	return inPool(ctx, s, opChildren, ref.Pool, ref.String(), func(io *rados.IOContext) ([]replay.ImageRef, error) {
-		image, err := rbd.OpenImageReadOnly(io, ref.Name, rbd.NoSnapshot)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = image.Close() }() // it was only read
-		specs, err := image.ListChildrenAttributes()
-		if err != nil {
-			return nil, err
-		}
-		var children []replay.ImageRef
-		for _, c := range specs {
-			children = append(children, replay.Pool{Name: c.PoolName, Namespace: c.PoolNamespace}.Image(c.ImageName))
-		}
-		slices.SortFunc(children, replay.ImageRef.Compare)
-		return children, nil
-	})
-}
-
 // OpenSnapshot opens a snapshot for reading; "" is the image's head.
 func (s *Site) OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error) {
 	object := ref.String()

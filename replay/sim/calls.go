@@ -79,7 +79,7 @@ var readWords = map[string]string{
 	"LookAt":          "look at images of pool",
 	"Image":           "read image",
 	"Users":           "list users of image",
-	"Children":        "list clones of image",
+	"Ties":            "list clones of image",
 	"Reports":         "list reports of pool",
 	"AppendTime":      "read journal of image",
 	"BytesAfter":      "read journal of image",

@@ -129,6 +129,17 @@ func (w *World) setHalted(site string, ref replay.ImageRef, halted bool) error {
 
 func (d *daemon) alive(now time.Time) bool { return d.Running || now.Before(d.Watched) }
 
+// beaconEvery is how often a daemon reports to the mgr (mgr_stats_period).
+const beaconEvery = 5 * time.Second
+
+// beacon is when the daemon reported last, up to its death.
+func (d *daemon) beacon(now time.Time) time.Time {
+	if !d.Running {
+		now = d.Watched.Add(-watchTimeout)
+	}
+	return d.Started.Add(now.Sub(d.Started).Truncate(beaconEvery))
+}
+
 // nextCheck is when the daemon checks next after a moment.
 func (d *daemon) nextCheck(after time.Time, every time.Duration) time.Time {
 	if every <= 0 {
@@ -250,8 +261,8 @@ func (s *Site) MirrorDaemons(ctx context.Context) (daemons []replay.MirrorDaemon
 			return nil
 		}
 		out := replay.MirrorDaemon{
-			ID: fmt.Sprint(d.Instance), ClientID: "rbd-mirror." + c.Name, Host: "host-" + c.Name,
-			Version: c.Release, Started: d.Started, Address: "127.0.0.1:0/1",
+			ID: fmt.Sprint(d.Instance), ClientID: c.Name, Host: "host-" + c.Name,
+			Version: c.Release, Started: d.Started, Address: "127.0.0.1:0/1", Beacon: d.beacon(s.w.state.Now),
 		}
 		for _, p := range c.Pools {
 			for _, n := range p.Spaces {

@@ -278,6 +278,9 @@ func (s *Site) RemoveImage(ctx context.Context, ref replay.ImageRef) error {
 		if len(i.Users)+len(i.writers) > 0 {
 			return fail(ebusy, "image has watchers - not removing")
 		}
+		if len(c.clones(ref)) > 0 {
+			return fail(enotempty, "image has snapshots with linked clones")
+		}
 		if slices.ContainsFunc(i.Snaps, func(sn *snapshot) bool { return sn.Mirror == nil }) {
 			return fail(enotempty, "image has snapshots - not removing")
 		}
@@ -289,22 +292,29 @@ func (s *Site) RemoveImage(ctx context.Context, ref replay.ImageRef) error {
 	})
 }
 
-// Children implements [replay.Snapshots].
-func (s *Site) Children(ctx context.Context, ref replay.ImageRef) (children []replay.ImageRef, err error) {
-	err = s.image(ctx, "Children", ref, func(c *cluster, _ *namespace, _ *image) error {
-		for _, p := range c.Pools {
-			for _, n := range p.Spaces {
-				for _, i := range n.Images {
-					if i.Parent != nil && *i.Parent == ref {
-						children = append(children, replay.Pool{Name: p.Name, Namespace: n.Name}.Image(i.Name))
-					}
+// Ties lists the clones of an image; snapshots are never protected here.
+func (s *Site) Ties(ctx context.Context, ref replay.ImageRef) (ties replay.Ties, err error) {
+	err = s.image(ctx, "Ties", ref, func(c *cluster, _ *namespace, _ *image) error {
+		ties.Clones = c.clones(ref)
+		return nil
+	})
+	return ties, err
+}
+
+// clones are the images of the cluster that are clones of one.
+func (c *cluster) clones(parent replay.ImageRef) []string {
+	var out []string
+	for _, p := range c.Pools {
+		for _, n := range p.Spaces {
+			for _, i := range n.Images {
+				if i.Parent != nil && *i.Parent == parent {
+					out = append(out, replay.Pool{Name: p.Name, Namespace: n.Name}.Image(i.Name).String())
 				}
 			}
 		}
-		slices.SortFunc(children, replay.ImageRef.Compare)
-		return nil
-	})
-	return children, err
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Clone makes a clone of a snapshot, as `rbd clone` with format 2 does.

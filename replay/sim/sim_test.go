@@ -200,8 +200,8 @@ func TestCloneNeedsItsParentAtBothSites(t *testing.T) {
 	must(t, a.CreateSnapshot(t.Context(), vm, "base"))
 	child := vm.Image("child")
 	must(t, w.Clone("a", vm, "base", child))
-	if children, err := w.Site("a").Children(t.Context(), vm); err != nil || !slices.Equal(children, []replay.ImageRef{child}) {
-		t.Errorf("children %v (%v)", children, err)
+	if ties, err := w.Site("a").Ties(t.Context(), vm); err != nil || !slices.Equal(ties.Clones, []string{child.String()}) {
+		t.Errorf("ties %v (%v)", ties, err)
 	}
 	if err := a.EnableMirroring(t.Context(), child, replay.ModeJournal); !errors.Is(err, replay.ErrInvalid) {
 		t.Fatal(err)

@@ -34,6 +34,13 @@ func (s *suite) daemons(t *testing.T) {
 	if d.ID == "" || d.Version == "" || d.Host == "" || d.Started.IsZero() {
 		t.Fatalf("daemon %+v", d)
 	}
+	s.eventually(t, "the daemon is heard of again", func() error {
+		again, err := serves(s.B)
+		if err == nil && !again.Beacon.After(d.Beacon) {
+			err = fmt.Errorf("last at %s", again.Beacon)
+		}
+		return err
+	})
 	i := s.protected(t, pool, "daemon", replay.ModeJournal)
 	i.awaitReport(s.B, "replay", func(r replay.Report) bool { return r.Up && r.State == replay.ReportReplaying })
 

@@ -112,7 +112,7 @@ func (s *suite) missing(t *testing.T, pool replay.Pool) {
 	wants(t, err, replay.ErrNotFound, s.A)
 	_, err = s.A.OpenSnapshot(ctx, ref, "")
 	wants(t, err, replay.ErrNotFound, s.A)
-	_, err = s.A.Children(ctx, ref)
+	_, err = s.A.Ties(ctx, ref)
 	wants(t, err, replay.ErrNotFound, s.A)
 	_, _, err = s.A.AppendTime(ctx, ref, replay.Position{})
 	wants(t, err, replay.ErrNotFound, s.A)
@@ -146,9 +146,9 @@ func (s *suite) userSnapshots(t *testing.T, pool replay.Pool) {
 		img.Snapshots[0].Size != imageSize || img.Snapshots[0].Created.IsZero() {
 		t.Fatalf("snapshots %+v", img.Snapshots)
 	}
-	children, err := s.A.Children(ctx, i.ref)
-	if ok(t, err); len(children) > 0 {
-		t.Errorf("children %v", children)
+	ties, err := s.A.Ties(ctx, i.ref)
+	if ok(t, err); len(ties.Clones)+len(ties.Protected) > 0 {
+		t.Errorf("ties %v", ties)
 	}
 	wants(t, s.A.RemoveImage(ctx, i.ref), replay.ErrBusy, s.A)
 	_, err = s.A.OpenSnapshot(ctx, i.ref, "two")

@@ -201,6 +201,8 @@ func TestRunProcessRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text := strings.ReplaceAll(processPlan, "directory: RUN", "directory: "+c.folder+"\n      "+c.more)
 			text = strings.Replace(text, "name: e2e", "name: e2e-refused", 1)
+			// By a user of whom no daemon runs: the lab's own would be one that runs elsewhere.
+			text = strings.Replace(text, "keyring: site-b.mirror-keyring", "user: client.drover\n      keyring: site-b.keyring", 1)
 			file := plan(t, shared, p, text)
 			r := fails(t, 1, c.words, "plan", "apply", "--yes", "--wait", "none", file)
 			if !strings.Contains(r.stdout, "1 image: 1 ") {

@@ -144,12 +144,12 @@ func TestDestroyDeletesCopies(t *testing.T) {
 		before[image] = fingerprint(t, a, image)
 	}
 
-	if r := answer(t, "", "plan", "destroy", "--delete-secondary-data", file); r.code != 13 || !strings.Contains(r.stderr, "data of 2 secondary copies will be deleted") {
+	if r := answer(t, "", "plan", "destroy", "--delete-secondary-data", "--reason", "not needed", file); r.code != 13 || !strings.Contains(r.stderr, "data of 2 secondary copies will be deleted") {
 		t.Fatalf("want the question and exit 13\n%s", r)
 	}
 	unchanged(t, file)
 
-	ok(t, "plan", "destroy", "--delete-secondary-data", "--yes", file)
+	ok(t, "plan", "destroy", "--delete-secondary-data", "--reason", "not needed", "--yes", file)
 	wantUnmirrored(t, a, p, images...)
 	for _, image := range images {
 		if _, there := lookup(t, b, image); there {
@@ -159,8 +159,72 @@ func TestDestroyDeletesCopies(t *testing.T) {
 			t.Errorf("%s at site-a: its data changed", image)
 		}
 	}
-	if again := ok(t, "plan", "destroy", "--delete-secondary-data", "--yes", file); !strings.Contains(again.stdout, "No changes") {
+	if again := ok(t, "plan", "destroy", "--delete-secondary-data", "--reason", "not needed", "--yes", file); !strings.Contains(again.stdout, "No changes") {
 		t.Errorf("a second destroy found something to do\n%s", again)
+	}
+}
+
+// TestDestroyKeepsClonedCopy: what somebody has cloned from a copy is found
+// before the copy is taken out of mirroring, and so is a protected snapshot.
+func TestDestroyKeepsClonedCopy(t *testing.T) {
+	t.Parallel()
+	a, b := shared.Site("site-a"), shared.Site("site-b")
+	p := pool(t, shared)
+	file := mirroredBoth(t, p)
+	for _, image := range []string{"by-journal", "by-snapshot"} {
+		rbd(t, a, "snap", "create", p+"/"+image+"@base")
+	}
+	rbd(t, a, "snap", "protect", p+"/by-journal@base")
+	rbd(t, a, "mirror", "image", "snapshot", p+"/by-snapshot")
+	for _, image := range []string{"by-journal", "by-snapshot"} {
+		eventually(t, time.Minute, "snapshot of "+image+" at site-b", func() (bool, string) {
+			list := rbd(t, b, "snap", "ls", p+"/"+image)
+			return strings.Contains(list, "base") && (image != "by-journal" || strings.Contains(list, "yes")), list
+		})
+	}
+	rbd(t, b, "clone", "--rbd-default-clone-format", "2", p+"/by-snapshot@base", p+"/mine")
+
+	fails(t, 13, []string{"has clones: " + p + "/mine", "has protected snapshots: base"},
+		"plan", "destroy", "--yes", "--delete-secondary-data", "--reason", "not needed", file)
+	wantRole(t, b, p+"/by-journal", false, "journal")
+	wantRole(t, b, p+"/by-snapshot", false, "snapshot")
+
+	rbd(t, b, "rm", p+"/mine")
+	rbd(t, a, "snap", "unprotect", p+"/by-journal@base")
+	eventually(t, time.Minute, "the snapshot at site-b unprotected", func() (bool, string) {
+		list := rbd(t, b, "snap", "ls", p+"/by-journal")
+		return !strings.Contains(list, "yes"), list
+	})
+	ok(t, "plan", "destroy", "--yes", "--delete-secondary-data", "--reason", "not needed", file)
+	for _, image := range []string{p + "/by-journal", p + "/by-snapshot"} {
+		wantUnmirrored(t, a, p, image)
+		if _, there := lookup(t, b, image); there {
+			t.Errorf("the copy of %s is still at site-b", image)
+		}
+	}
+}
+
+// TestDestroyFindsDaemonElsewhere: under another name the plan's rbd-mirror is
+// nobody's here, though it runs; and once it is stopped nobody speaks of it.
+func TestDestroyFindsDaemonElsewhere(t *testing.T) {
+	t.Parallel()
+	l := ownLab(t, "site-a", "site-b")
+	folder := runFolder(t)
+	file := plan(t, l, "rbd", strings.ReplaceAll(processPlan, "RUN", folder))
+	ok(t, "plan", "apply", "--yes", file)
+	renamed := plan(t, l, "rbd", strings.Replace(strings.ReplaceAll(processPlan, "RUN", runFolder(t)), "name: e2e", "name: renamed", 1))
+
+	// The service map learns of a daemon some seconds after its start.
+	eventually(t, time.Minute, "the daemon that runs seen", func() (bool, string) {
+		diff := ok(t, "plan", "diff", renamed)
+		return strings.Contains(diff.stdout, "runs at") && !strings.Contains(diff.stdout, "start rbd-mirror"), diff.String()
+	})
+	fails(t, 13, []string{"rbd-mirror of site-b runs at", "stop it there"}, "plan", "destroy", "--yes", renamed)
+	running(t, folder)
+	ok(t, "plan", "destroy", "--yes", file)
+	ok(t, "plan", "destroy", "--yes", renamed)
+	for _, s := range l.Sites() {
+		wantUnmirrored(t, s, "rbd", "rbd/disk")
 	}
 }
 
@@ -213,7 +277,7 @@ func TestDestroyWithoutPrimary(t *testing.T) {
 	if err := a.Vanish(); err != nil {
 		t.Fatal(err)
 	}
-	r := fails(t, 13, []string{"site-a", "does not answer"}, "plan", "destroy", "--yes", "--delete-secondary-data", file)
+	r := fails(t, 13, []string{"site-a", "does not answer"}, "plan", "destroy", "--yes", "--delete-secondary-data", "--reason", "not needed", file)
 	if r.took > 30*time.Second {
 		t.Errorf("it took %s to say so", r.took)
 	}
