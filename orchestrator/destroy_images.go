@@ -26,6 +26,9 @@ func (w *wrecker) images(v poolView, before []string) []string {
 	}
 	slices.Sort(sorted)
 	for _, name := range sorted {
+		if len(w.unreadAt(v, name)) > 0 {
+			continue // a copy that is still mirrored would be deleted
+		}
 		image := imageView{poolView: v, ref: v.pool.Image(name), seen: map[string]*replay.Image{}}
 		for site, seen := range v.at {
 			if found := seen.Image(name); found != nil {

@@ -16,6 +16,12 @@ func (d *differ) parentMirrored(v imageView, site string) bool {
 	if image := d.seenImage(site, *parent); image != nil && image.Mirrored() {
 		return true
 	}
+	if seen := d.obs.Site(site).Pool(parent.Pool); seen != nil {
+		if why := seen.UnreadFault(parent.Name); why != nil {
+			d.unreadNotice(v.poolView, site, v.ref.Name, "left alone, since its parent "+parent.String()+" cannot be read at "+site, why)
+			return false
+		}
+	}
 	if wanted := d.plan.Pool(parent.Pool.Name, parent.Namespace); wanted != nil {
 		if _, ok := wanted.Match(parent.Name); ok && d.seenImage(site, *parent) != nil {
 			return true

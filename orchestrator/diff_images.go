@@ -44,6 +44,11 @@ func (d *differ) images(v poolView) {
 	for name := range index {
 		names = append(names, name)
 	}
+	for _, seen := range v.at {
+		for _, unread := range seen.Unread {
+			names = append(names, unread.Name)
+		}
+	}
 	for i := range v.wanted.Images {
 		if name := v.wanted.Images[i].Name; name != "" && index[name] == nil && !v.wanted.Excludes(name) {
 			names = append(names, name)
@@ -64,6 +69,7 @@ func (d *differ) images(v poolView) {
 
 // image compares one image of the plan.
 func (d *differ) image(v imageView) {
+	unread := d.unread(v)
 	if d.recorded(v) {
 		return
 	}
@@ -74,6 +80,7 @@ func (d *differ) image(v imageView) {
 		d.notice(NoticeSplitBrain, "", v.pool, v.ref.Name,
 			"drover resync "+d.plan.File+" "+v.ref.String()+" --keep SITE --dry-run shows what each side holds; nothing is changed on this image until then",
 			"split-brain: primary at %s", strings.Join(primaries, " and "))
+	case unread: // whatever the others hold, it may be anything there
 	case len(primaries) == 1:
 		d.mirrored(v, primaries[0])
 	case len(secondaries) > 0 && len(v.silent) > 0:
@@ -321,6 +328,9 @@ func (d *differ) unwanted(v imageView) {
 	primaries := d.with(v, replay.RolePrimary)
 	if v.poolView.wanted.Excludes(v.ref.Name) {
 		d.excluded(v)
+		return
+	}
+	if d.options.Prune && d.unread(v) {
 		return
 	}
 	if len(primaries) == 0 {

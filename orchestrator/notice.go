@@ -20,6 +20,7 @@ const (
 	NoticeNoDaemon        NoticeCode = "daemon-missing"
 	NoticeDaemonFault     NoticeCode = "daemon-unreadable"
 	NoticeDaemonIdle      NoticeCode = "daemon-not-serving"
+	NoticeImageFault      NoticeCode = "image-unreadable"
 	NoticeImageMissing    NoticeCode = "image-missing"
 	NoticeImageElsewhere  NoticeCode = "image-elsewhere"
 	NoticeImageUnsure     NoticeCode = "image-unsure"
@@ -74,6 +75,7 @@ var NoticeCodes = []struct {
 	{NoticeSiteSilent, SeverityError, ErrUnreachable, "a site does not answer"},
 	{NoticePoolMissing, SeverityError, ErrIncomplete, "a pool does not exist at a site"},
 	{NoticePoolFault, SeverityError, ErrIncomplete, "a pool cannot be read at a site"},
+	{NoticeImageFault, SeverityError, ErrIncomplete, "an image was left alone because it cannot be read at a site"},
 	{NoticePeerOccupied, SeverityError, ErrIncomplete, "a pool receives from a site that the plan does not know, and can receive from one only"},
 	{NoticeImageMissing, SeverityError, ErrIncomplete, "an image of the plan exists nowhere"},
 	{NoticeImageElsewhere, SeverityError, ErrRefused, "an image exists, not mirrored, at a secondary only"},
@@ -86,7 +88,7 @@ var NoticeCodes = []struct {
 	{NoticeScheduleFault, SeverityError, ErrIncomplete, "schedules cannot be read at a site"},
 	{NoticeDaemonFault, SeverityError, ErrIncomplete, "it cannot be told whether rbd-mirror runs"},
 	{NoticeDestroyKeeps, SeverityError, ErrRefused, "a pool is mirrored for images that the plan does not name"},
-	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site does not answer, so that its copies could be lost"},
+	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site or an image there cannot be read, so that its copies could be lost"},
 	{NoticeCopyNotFollower, SeverityError, ErrRefused, "a copy was not removed because no primary of it was seen"},
 	{NoticeNoDaemon, SeverityWarning, nil, "no rbd-mirror runs where one must"},
 	{NoticeDaemonIdle, SeverityWarning, nil, "rbd-mirror runs but does not serve the pool yet"},

@@ -179,6 +179,9 @@ func (l *siteLook) neighbours(ctx context.Context, pools []string) ([]replay.Ima
 				return nil, err
 			}
 			for _, image := range images {
+				if image.Fault != nil {
+					return nil, image.Fault
+				}
 				if image.Mirrored() {
 					out = append(out, image.Ref)
 				}
@@ -257,7 +260,11 @@ func (l *siteLook) pool(ctx context.Context, wanted *plans.Pool, pools []string)
 			cancel() // its monitors live, but the pool itself does not answer
 		}
 	})
-	wg.Go(func() { seen.Images, imageErr = l.site.Images(ctx, pool, l.options.Detail) })
+	wg.Go(func() {
+		var images []replay.Image
+		images, imageErr = l.site.Images(ctx, pool, l.options.Detail)
+		seen.list(images)
+	})
 	wg.Go(func() {
 		seen.Schedules, scheduleErr = ask(ctx, l, func(ctx context.Context) ([]replay.MirrorSchedule, error) { return l.site.MirrorSchedules(ctx, pool) })
 	})
