@@ -29,7 +29,7 @@ type SiteObservation struct {
 	SiteName string            `json:"site_name"`
 	Pools    []PoolObservation `json:"pools"`
 	// Parents are images outside the plan's pools that are parents of images
-	// in them.
+	// in them; one that cannot be read has its Fault.
 	Parents []replay.Image `json:"parents,omitempty"`
 	// Neighbours are mirrored images in the plan's pools, but in namespaces that
 	// are not in the plan; with ObserveOptions.Neighbours.

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -299,10 +300,13 @@ func (l *siteLook) parents(ctx context.Context, seen *SiteObservation) []replay.
 	refs = slices.Compact(refs)
 	found := make([]*replay.Image, len(refs))
 	forEach(ctx, len(refs), 8, func(i int) {
-		// A parent that cannot be read is left out, and its clone then shown as
-		// one whose parent is not mirrored.
-		if image, err := l.site.Image(ctx, refs[i]); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, replay.ImageTime)
+		defer cancel()
+		switch image, err := l.site.Image(ctx, refs[i]); {
+		case err == nil:
 			found[i] = &image
+		case !errors.Is(err, replay.ErrNotFound):
+			found[i] = &replay.Image{Ref: refs[i], Fault: err}
 		}
 	})
 	var parents []replay.Image

@@ -203,6 +203,28 @@ func TestCloneOfUnreadableParent(t *testing.T) {
 	})
 }
 
+// The same of a parent in a pool that the plan does not have, such as one that
+// Drover's caps do not let it look into.
+func TestCloneOfUnreadableParentElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBed(t, statusPlan)
+		b.world.AddPool("site-a", "glance")
+		base := replay.Pool{Name: "glance"}.Image("base")
+		b.image("site-a", base, replay.FeatureLayering)
+		b.must(b.world.Site("site-a").CreateSnapshot(t.Context(), base, "snap"))
+		b.must(b.world.Clone("site-a", base, "snap", ref("vm-2")))
+		remove := b.world.Inject(sim.Fault{Site: "site-a", Op: "Image", Object: base.String(), Errno: syscall.EIO})
+		left(t, b.diff(orchestrator.DiffOptions{}), "vm-2", "site-a")
+		remove()
+		defer b.world.Inject(sim.Fault{Site: "site-a", Op: "Image", Object: base.String(), Hang: true})()
+		began := time.Now()
+		b.observe()
+		if took := time.Since(began); took > replay.ImageTime+time.Second {
+			t.Errorf("the look took %s", took)
+		}
+	})
+}
+
 // A destroy that took an image out of mirroring at its primary would have a
 // copy deleted that it does not see.
 func TestDestroyLeavesUnreadableImages(t *testing.T) {
@@ -212,9 +234,15 @@ func TestDestroyLeavesUnreadableImages(t *testing.T) {
 			b.applied()
 			defer b.unread(site, "vm-1")()
 			b.world.ForgetCalls()
-			_, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: true})
+			result, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: true})
 			if !errors.Is(err, orchestrator.ErrRefused) || !strings.Contains(err.Error(), "vm-1") {
 				t.Errorf("destroy: %v", err)
+			}
+			for i := range result.Changes {
+				switch c := &result.Changes[i].Change; c.Kind {
+				case orchestrator.KindPoolDisable, orchestrator.KindPeerRemove, orchestrator.KindDaemonStop:
+					t.Errorf("the pool is still in use: %s", c.Title())
+				}
 			}
 			b.untouched("vm-1")
 			if a, c := b.role("site-a", ref("vm-1")), b.role("site-b", ref("vm-1")); a != replay.RolePrimary || c != replay.RoleSecondary {
