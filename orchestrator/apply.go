@@ -271,19 +271,26 @@ func prove(result *Result, d *Difference) {
 		wanted[d.Changes[i].ID] = true
 	}
 	silent := map[string]bool{}
+	unread := map[replay.ImageRef]error{}
 	for i := range d.Notices {
-		if d.Notices[i].Code == NoticeSiteSilent {
-			silent[d.Notices[i].Site] = true
+		switch n := &d.Notices[i]; n.Code {
+		case NoticeSiteSilent:
+			silent[n.Site] = true
+		case NoticeImageFault:
+			unread[n.Pool.Image(n.Image)] = errors.New(n.What)
 		}
 	}
 	for i := range result.Changes {
 		c := &result.Changes[i]
 		done := c.Outcome == OutcomeDone || c.Outcome == OutcomeAlready
+		ref, ofImage := c.Change.Ref()
 		switch {
 		case done && wanted[c.Change.ID]:
 			c.Outcome, c.Fault = OutcomeUnproven, faultOf(errStillWanted)
 		case done && silent[c.Change.Site]:
 			c.Outcome, c.Fault = OutcomeUnproven, faultOf(fmt.Errorf("%w: %s, so that it could not be seen", ErrUnreachable, c.Change.Site))
+		case done && ofImage && unread[ref] != nil:
+			c.Outcome, c.Fault = OutcomeUnproven, faultOf(unread[ref])
 		}
 	}
 }

@@ -140,6 +140,11 @@ func (w *wrecker) mustKeep(v poolView) {
 			w.notice(NoticeDestroyKeeps, s.Name, v.pool, "", "disable their mirroring first, or name them in the plan",
 				"the pool stays mirrored at %s, since it mirrors images that are not in the plan: %s", s.Name, listed(others))
 		}
+		if len(seen.Unread) > 0 {
+			w.kept[v.pool], w.kept[whole(v.pool)] = true, true
+			w.notice(NoticeDestroyUnsure, s.Name, v.pool, "", "look for inactive placement groups at "+s.Name+" (ceph health detail), then destroy again",
+				"the pool stays mirrored at %s, since images cannot be read there, which are left alone: %s", s.Name, replay.WithoutSite(s.Name, unreadNames(seen)))
+		}
 		for _, entry := range seen.Whole.Peers {
 			if !w.anyPeer(v, s.Name, &entry) && !w.kept[whole(v.pool)] {
 				w.kept[whole(v.pool)] = true
@@ -258,6 +263,9 @@ func (w *wrecker) pool(v poolView) {
 		for _, listed := range v.at[s.Name].Schedules {
 			_, ours := v.wanted.Match(listed.Name)
 			ours = ours && !w.held[listed.ImageRef]
+			if len(w.unreadAt(v, listed.Name)) > 0 {
+				continue
+			}
 			if ours || listed.Name == "" && !keep {
 				before = append(before, w.dropSchedule(s.Name, listed))
 			}

@@ -12,7 +12,8 @@ import (
 func (w *wrecker) images(v poolView, before []string) []string {
 	var ids []string
 	for _, image := range w.ours(v) {
-		if !w.held[image.ref] {
+		// A copy that cannot be read may be mirrored still, and would be deleted.
+		if !w.held[image.ref] && len(w.unreadAt(v, image.ref.Name)) == 0 {
 			ids = append(ids, w.image(image, before)...)
 		}
 	}

@@ -16,6 +16,10 @@ func (d *differ) parentMirrored(v imageView, site string) bool {
 	if image := d.seenImage(site, *parent); image != nil && image.Mirrored() {
 		return true
 	}
+	if why := d.parentFault(site, *parent); why != nil {
+		d.unreadNotice(v.poolView, site, v.ref.Name, "left alone, since its parent "+parent.String()+" cannot be read at "+site, why)
+		return false
+	}
 	if wanted := d.plan.Pool(parent.Pool.Name, parent.Namespace); wanted != nil {
 		if _, ok := wanted.Match(parent.Name); ok && d.seenImage(site, *parent) != nil {
 			return true
@@ -25,6 +29,17 @@ func (d *differ) parentMirrored(v imageView, site string) bool {
 		"put the parent into the plan, or make the image independent: "+d.at(site).rbd("flatten", v.ref.String()),
 		"it is a clone of %s, which is not mirrored", parent)
 	return false
+}
+
+// parentFault is why a parent cannot be read at a site, or nil.
+func (d *differ) parentFault(site string, parent replay.ImageRef) *Fault {
+	if seen := d.obs.Site(site).Pool(parent.Pool); seen != nil {
+		return seen.UnreadFault(parent.Name)
+	}
+	if image := d.seenImage(site, parent); image != nil {
+		return faultOf(image.Fault)
+	}
+	return nil
 }
 
 // seenImage finds an image at a site, in the plan's pools or outside.

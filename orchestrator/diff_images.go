@@ -44,6 +44,11 @@ func (d *differ) images(v poolView) {
 	for name := range index {
 		names = append(names, name)
 	}
+	for _, seen := range v.at {
+		for _, unread := range seen.Unread {
+			names = append(names, unread.Name)
+		}
+	}
 	for i := range v.wanted.Images {
 		if name := v.wanted.Images[i].Name; name != "" && index[name] == nil && !v.wanted.Excludes(name) {
 			names = append(names, name)
@@ -64,6 +69,7 @@ func (d *differ) images(v poolView) {
 
 // image compares one image of the plan.
 func (d *differ) image(v imageView) {
+	unread := d.unread(v)
 	if d.recorded(v) {
 		return
 	}
@@ -72,6 +78,7 @@ func (d *differ) image(v imageView) {
 	switch {
 	case len(primaries) > 1:
 		d.splitBrain(v, "primary at "+strings.Join(primaries, " and "))
+	case unread: // whatever the others hold, it may be anything there
 	case len(primaries) == 1:
 		d.mirrored(v, primaries[0])
 	case len(secondaries) > 0 && len(v.silent) > 0:
@@ -329,6 +336,9 @@ func (d *differ) unwanted(v imageView) {
 	primaries := d.with(v, replay.RolePrimary)
 	if v.poolView.wanted.Excludes(v.ref.Name) {
 		d.excluded(v)
+		return
+	}
+	if d.options.Prune && d.unread(v) {
 		return
 	}
 	if len(primaries) == 0 {

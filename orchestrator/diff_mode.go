@@ -22,6 +22,9 @@ func (d *differ) modeSafe(v poolView) bool {
 		if seen == nil || seen.Mirroring.Mode == replay.PoolPool {
 			continue
 		}
+		if d.modeBlind(v, s.Name) {
+			safe = false
+		}
 		for i := range seen.Images {
 			image := &seen.Images[i]
 			if image.Mirrored() || !image.Features.Has(replay.FeatureJournaling) {
@@ -47,7 +50,7 @@ func (d *differ) modeSafe(v poolView) bool {
 func (d *differ) catches(v poolView, site, name string) string {
 	var others []string
 	for _, s := range d.plan.Sites {
-		if seen := v.at[s.Name]; s.Name != site && seen != nil && seen.Image(name) != nil {
+		if seen := v.at[s.Name]; s.Name != site && seen != nil && (seen.Image(name) != nil || seen.UnreadFault(name) != nil) {
 			others = append(others, s.Name)
 		}
 	}

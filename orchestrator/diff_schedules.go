@@ -56,6 +56,9 @@ func (d *differ) wantedSchedules(v poolView) []replay.MirrorSchedule {
 	add("", v.wanted.Schedules)
 	for _, name := range d.protectedNames(v) {
 		// A halt has paused those of its images, and puts them back.
+		if len(d.unreadAt(v, name)) > 0 {
+			continue // it is left alone, and so are its schedules
+		}
 		if image, ok := v.wanted.Match(name); ok && image.Mode == plans.ModeSnapshot && d.obs.Records.halted(v.pool.Image(name)) == nil {
 			add(name, image.Schedules)
 		}
@@ -127,7 +130,7 @@ func (d *differ) comesTo(v poolView, site, name string, seen *PoolObservation) b
 
 func (d *differ) extraSchedules(v poolView, site string, seen *PoolObservation, wanted []replay.MirrorSchedule) {
 	for _, s := range seen.Schedules {
-		if hasSchedule(wanted, s) || s.Name != "" && (v.wanted.Excludes(s.Name) || d.obs.Records.halted(s.ImageRef) != nil) {
+		if hasSchedule(wanted, s) || s.Name != "" && (v.wanted.Excludes(s.Name) || d.obs.Records.halted(s.ImageRef) != nil || len(d.unreadAt(v, s.Name)) > 0) {
 			continue
 		}
 		if d.options.Prune {

@@ -277,7 +277,7 @@ func TestDiffCasesComplete(t *testing.T) {
 	// Those of faults that a golden would show with addresses and the like are
 	// asked for where the faults are.
 	elsewhere := []orchestrator.NoticeCode{
-		orchestrator.NoticePoolFault, orchestrator.NoticeDaemonFault, orchestrator.NoticeDaemonComplains,
+		orchestrator.NoticePoolFault, orchestrator.NoticeImageFault, orchestrator.NoticeDaemonFault, orchestrator.NoticeDaemonComplains,
 		orchestrator.NoticeJournalPool, orchestrator.NoticeCopyNotFollower, orchestrator.NoticePeerUnknown,
 		orchestrator.NoticeDaemonIdle, orchestrator.NoticeCopyPending,
 		orchestrator.NoticeNoRecords, orchestrator.NoticeSomeRecords,

@@ -107,7 +107,7 @@ func checkReturning(c *checks, p *Prepared, book *Book, stands []stand, from, to
 		e := s.site(from)
 		switch {
 		case e == nil || e.Image == nil || e.Image.Role != replay.RolePrimary:
-			check.failImagef(ref, from, "drover status shows how it is", "it is not primary at %s", from)
+			check.failImagef(ref, from, "drover status shows how it is", "it is not seen to be primary at %s%s", from, s.unreadWords())
 		case recopied[ref]:
 			there := s.site(to)
 			switch lives := there != nil && there.Image != nil && there.Image.Role == replay.RolePrimary && book.Tombstone(to, ref) == nil; {

@@ -38,7 +38,7 @@ func checkPromotable(c *checks, book *Book, stands []stand, from, to string) {
 		case len(s.primaries()) > 1 || s.verdict.State == replay.SplitBrain && there != nil && there.Image != nil && there.Image.Role == replay.RolePrimary:
 			check.Failures = append(check.Failures, CheckFailure{Image: &ref, Halt: true, What: "split-brain: " + splitWords(s), Next: "drover resync FILE " + ref.String() + " --keep SITE"})
 		case there == nil || there.Err != nil:
-			check.failImagef(ref, to, "", "its copy at %s cannot be read", to)
+			check.failImagef(ref, to, "", "its copy at %s cannot be read%s", to, problemAt(s, to))
 		case there.Image == nil:
 			check.failImagef(ref, to, "nothing can be promoted: restore it from a backup", "%s has no copy", to)
 		case !there.Image.Mirrored():

@@ -55,7 +55,9 @@ func (f *fleet) look(seen map[replay.ImageRef]following) {
 	slices.SortFunc(refs, replay.ImageRef.Compare)
 	for _, ref := range refs {
 		m := f.machines[ref]
-		if m == nil {
+		// Nothing follows on what is not known, and what was known does not hold
+		// where nothing can be read.
+		if m == nil || m.State() == replay.Unknown || seen[ref].state == replay.Unknown && m.State() != replay.SplitBrain {
 			f.machines[ref] = NewMachine(seen[ref].state)
 			continue
 		}
@@ -68,7 +70,7 @@ func (f *fleet) look(seen map[replay.ImageRef]following) {
 // following is how far the copies of one image are.
 type following struct {
 	state   Protection
-	missing []string // secondaries without a copy
+	missing []string // secondaries without a copy; sites where it cannot be read
 	behind  []string // secondaries whose copy does not follow yet
 	doomed  bool     // nothing is there that could make or feed a copy
 	// unserved: a daemon is there that could, but it does not serve the pool.
@@ -84,10 +86,17 @@ func followings(plan *plans.Plan, obs *Observation) map[replay.ImageRef]followin
 		pool := poolOf(wanted)
 		primaries := map[string][]string{}
 		others := map[string]int{}
+		unread := map[string][]string{}
 		for j := range obs.Sites {
 			seen := obs.Sites[j].Pool(pool)
 			if seen == nil {
 				continue
+			}
+			for k := range seen.Unread {
+				name := seen.Unread[k].Name
+				if _, ok := wanted.Match(name); ok {
+					unread[name] = append(unread[name], obs.Sites[j].Name)
+				}
 			}
 			for k := range seen.Images {
 				image := &seen.Images[k]
@@ -117,6 +126,9 @@ func followings(plan *plans.Plan, obs *Observation) map[replay.ImageRef]followin
 				state = replay.Stranded
 			}
 			out[pool.Image(name)] = following{state: state}
+		}
+		for name, at := range unread {
+			out[pool.Image(name)] = following{state: replay.Unknown, missing: at, doomed: true}
 		}
 	}
 	return out

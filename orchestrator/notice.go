@@ -20,6 +20,7 @@ const (
 	NoticeNoDaemon        NoticeCode = "daemon-missing"
 	NoticeDaemonFault     NoticeCode = "daemon-unreadable"
 	NoticeDaemonIdle      NoticeCode = "daemon-not-serving"
+	NoticeImageFault      NoticeCode = "image-unreadable"
 	NoticeImageMissing    NoticeCode = "image-missing"
 	NoticeImageElsewhere  NoticeCode = "image-elsewhere"
 	NoticeImageUnsure     NoticeCode = "image-unsure"
@@ -78,6 +79,7 @@ var NoticeCodes = []struct {
 	{NoticeSiteSilent, SeverityError, ErrUnreachable, "a site does not answer"},
 	{NoticePoolMissing, SeverityError, ErrIncomplete, "a pool does not exist at a site"},
 	{NoticePoolFault, SeverityError, ErrIncomplete, "a pool cannot be read at a site"},
+	{NoticeImageFault, SeverityError, ErrIncomplete, "an image was left alone because it cannot be read at a site"},
 	{NoticePeerOccupied, SeverityError, ErrIncomplete, "a pool receives from a site that the plan does not know, and can receive from one only"},
 	{NoticeImageMissing, SeverityError, ErrIncomplete, "an image of the plan exists nowhere"},
 	{NoticeImageElsewhere, SeverityError, ErrRefused, "an image exists, not mirrored, at a secondary only"},
@@ -90,7 +92,7 @@ var NoticeCodes = []struct {
 	{NoticeScheduleFault, SeverityError, ErrIncomplete, "schedules cannot be read at a site"},
 	{NoticeDaemonFault, SeverityError, ErrIncomplete, "it cannot be told whether rbd-mirror runs"},
 	{NoticeDestroyKeeps, SeverityError, ErrRefused, "a pool stays mirrored: for images that the plan does not name, or that must not be touched"},
-	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site does not answer, or the records cannot be read: what a destroy would lose cannot be told"},
+	{NoticeDestroyUnsure, SeverityError, ErrRefused, "a site, an image there or the records cannot be read: what a destroy would lose cannot be told"},
 	{NoticeCopyNotFollower, SeverityError, ErrRefused, "a copy was not removed because no primary of it was seen"},
 	{NoticeDaemonElsewhere, SeverityError, ErrRefused, "a daemon that Drover shall stop does not run where Drover could stop it"},
 	{NoticeNoDaemon, SeverityWarning, nil, "no rbd-mirror runs where one must"},

@@ -29,7 +29,7 @@ type SiteObservation struct {
 	SiteName string            `json:"site_name"`
 	Pools    []PoolObservation `json:"pools"`
 	// Parents are images outside the plan's pools that are parents of images
-	// in them.
+	// in them; one that cannot be read has its Fault.
 	Parents []replay.Image `json:"parents,omitempty"`
 	// Neighbours are mirrored images in the plan's pools, but in namespaces that
 	// are not in the plan; with ObserveOptions.Neighbours.
@@ -69,12 +69,21 @@ type PoolObservation struct {
 	// namespace, which has a mode and an uuid of its own, but the pool's peers.
 	Whole  replay.PoolMirroring `json:"whole"`
 	Images []replay.Image       `json:"images,omitempty"`
+	// Unread are the images that are there and could not be read. They are not
+	// among Images, and must not be taken for missing.
+	Unread []UnreadImage `json:"unread,omitempty"`
 
 	Schedules      []replay.MirrorSchedule `json:"schedules,omitempty"`
 	SchedulesFault *Fault                  `json:"schedules_fault,omitempty"`
 
 	Reports      []replay.Report `json:"reports,omitempty"` // with ObserveOptions.Reports
 	ReportsFault *Fault          `json:"reports_fault,omitempty"`
+}
+
+// UnreadImage is an image of which nothing more is known than its name.
+type UnreadImage struct {
+	Name  string `json:"name"`
+	Fault *Fault `json:"fault"`
 }
 
 // Fault is an error that is part of an observation.
@@ -141,6 +150,28 @@ func (p *PoolObservation) Image(name string) *replay.Image {
 		}
 	}
 	return nil
+}
+
+// UnreadFault is why an image of the pool could not be read, or nil.
+func (p *PoolObservation) UnreadFault(name string) *Fault {
+	for i := range p.Unread {
+		if p.Unread[i].Name == name {
+			return p.Unread[i].Fault
+		}
+	}
+	return nil
+}
+
+// list takes up what a site has listed.
+func (p *PoolObservation) list(images []replay.Image) {
+	p.Images = make([]replay.Image, 0, len(images))
+	for i := range images {
+		if fault := images[i].Fault; fault != nil {
+			p.Unread = append(p.Unread, UnreadImage{Name: images[i].Ref.Name, Fault: faultOf(fault)})
+			continue
+		}
+		p.Images = append(p.Images, images[i])
+	}
 }
 
 // Serves reports whether a daemon in the site's service map serves the pool.

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -185,6 +186,9 @@ func (l *siteLook) neighbours(ctx context.Context, pools []string) ([]replay.Ima
 				return nil, err
 			}
 			for _, image := range images {
+				if image.Fault != nil {
+					return nil, image.Fault
+				}
 				if image.Mirrored() {
 					out = append(out, image.Ref)
 				}
@@ -256,7 +260,11 @@ func (l *siteLook) pool(ctx context.Context, wanted *plans.Pool, pools []string)
 			cancel() // its monitors live, but the pool itself does not answer
 		}
 	})
-	wg.Go(func() { seen.Images, imageErr = l.site.Images(ctx, pool, l.options.Detail) })
+	wg.Go(func() {
+		var images []replay.Image
+		images, imageErr = l.site.Images(ctx, pool, l.options.Detail)
+		seen.list(images)
+	})
 	wg.Go(func() {
 		seen.Schedules, scheduleErr = ask(ctx, l, func(ctx context.Context) ([]replay.MirrorSchedule, error) { return l.site.MirrorSchedules(ctx, pool) })
 	})
@@ -291,10 +299,13 @@ func (l *siteLook) parents(ctx context.Context, seen *SiteObservation) []replay.
 	refs = slices.Compact(refs)
 	found := make([]*replay.Image, len(refs))
 	forEach(ctx, len(refs), 8, func(i int) {
-		// A parent that cannot be read is left out, and its clone then shown as
-		// one whose parent is not mirrored.
-		if image, err := l.site.Image(ctx, refs[i]); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, replay.ImageTime)
+		defer cancel()
+		switch image, err := l.site.Image(ctx, refs[i]); {
+		case err == nil:
 			found[i] = &image
+		case !errors.Is(err, replay.ErrNotFound):
+			found[i] = &replay.Image{Ref: refs[i], Fault: err}
 		}
 	})
 	var parents []replay.Image

@@ -148,6 +148,26 @@ func (s *stand) primaries() []string {
 	return out
 }
 
+// unreadAt is why the image cannot be read at a site that else can be; nil: it
+// can.
+func (s *stand) unreadAt(site string) error {
+	if e := s.site(site); e != nil && e.ImageUnread {
+		return e.Err
+	}
+	return nil
+}
+
+// unreadWords say where the image cannot be read, to be appended.
+func (s *stand) unreadWords() string {
+	var out string
+	for i := range s.evidence.Sites {
+		if e := &s.evidence.Sites[i]; e.ImageUnread {
+			out += fmt.Sprintf("; it cannot be read at %s: %s", e.Site, replay.WithoutSite(e.Site, e.Err.Error()))
+		}
+	}
+	return out
+}
+
 // surveyOf observes the plan's images for a run.
 func surveyOf(ctx context.Context, plan *plans.Plan, sites *Sites) (*Observation, []stand) {
 	obs := Observe(ctx, plan, sites, ObserveOptions{Detail: replay.WithHeader | replay.WithPositions, Reports: true})

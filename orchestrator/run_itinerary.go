@@ -206,6 +206,9 @@ func (a scheduleAct) missing(ctx context.Context, c *crew) (add, drop []replay.M
 	}
 	want("", wanted.Schedules)
 	for i := range images {
+		if fault := images[i].Fault; fault != nil && slices.Contains(c.run.images(), images[i].Ref) {
+			return nil, nil, fault // it is not known whether it is primary there
+		}
 		if book, ok := c.records.(*Book); ok && book.Halted(images[i].Ref) != nil {
 			continue // its halt has paused them, and puts them back
 		}

@@ -35,6 +35,7 @@ func gatherEvidence(plan *plans.Plan, obs *Observation, now time.Time) []replay.
 type statusPool struct {
 	common    replay.SiteEvidence // what holds for every image of the pool
 	images    map[string]*replay.Image
+	unread    map[string]error
 	byID      map[string][]replay.Report // by global id
 	byName    map[string][]replay.Report // those without one
 	schedules map[string]time.Duration   // by image; "" is the pool's
@@ -83,6 +84,10 @@ func (v *statusPool) fill(site *SiteObservation, pool replay.Pool) {
 	for i := range seen.Images {
 		v.images[seen.Images[i].Ref.Name] = &seen.Images[i]
 	}
+	v.unread = make(map[string]error, len(seen.Unread))
+	for _, u := range seen.Unread {
+		v.unread[u.Name] = bareFault(u.Fault)
+	}
 	v.byID, v.byName = make(map[string][]replay.Report, len(seen.Reports)), make(map[string][]replay.Report)
 	for _, r := range seen.Reports {
 		if r.GlobalID != "" {
@@ -113,6 +118,9 @@ func bareFault(f *Fault) error { return &Fault{What: f.What, Err: f.Err} }
 // mirror snapshot at an interval.
 func (v *statusPool) evidence(name string, planned time.Duration) replay.SiteEvidence {
 	e := v.common
+	if why := v.unread[name]; why != nil {
+		e.Err, e.ImageUnread = why, true
+	}
 	e.Image = v.images[name]
 	e.Reports = slices.Clone(v.byName[name])
 	if e.Image != nil {
@@ -181,6 +189,11 @@ func imagesOf(pool *plans.Pool, views []statusPool) []string {
 	}
 	for _, v := range views {
 		for name := range v.images {
+			if _, covered := pool.Match(name); covered {
+				names[name] = true
+			}
+		}
+		for name := range v.unread {
 			if _, covered := pool.Match(name); covered {
 				names[name] = true
 			}

@@ -73,7 +73,7 @@ func checkRoles(c *checks, plan *plans.Plan, book *Book, stands []stand, from, t
 				Next: "drover resync FILE " + ref.String() + " --keep SITE shows what each side holds",
 			})
 		case len(at) == 0:
-			check.failImagef(ref, "", "drover status shows why; an image without a primary: drover resync FILE "+ref.String()+" --keep SITE", "it is primary nowhere")
+			check.failImagef(ref, "", "drover status shows why; an image without a primary: drover resync FILE "+ref.String()+" --keep SITE", "it is seen to be primary nowhere%s", s.unreadWords())
 		case at[0] != from:
 			check.failImagef(ref, at[0], "say --from "+at[0]+" if that is right", "it is primary at %s, not at %s", at[0], from)
 		case !named && cmpOr(last[ref], plan.Primary) != from:
@@ -105,7 +105,10 @@ func checkReplay(c *checks, stands []stand, from, to string) {
 		}
 		copied := s.copyAt(to)
 		next := "drover status shows what holds it back; begin again when it replays"
+		unread := s.unreadAt(to)
 		switch {
+		case unread != nil:
+			check.failImagef(ref, to, next, "its copy at %s cannot be read: %s", to, replay.WithoutSite(to, unread.Error()))
 		case copied == nil || s.site(to) == nil || s.site(to).Image == nil:
 			check.failImagef(ref, to, next, "%s has no copy", to)
 		case copied.State == replay.Syncing || copied.State == replay.Enabling:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -17,6 +18,34 @@ import (
 type verifySeen struct {
 	images map[string]map[string]replay.Image // by site, by name
 	faults map[string]error                   // by site
+	unread map[string]map[string]error        // images there that could not be read, by name, by site
+}
+
+// faultsOf are the sites at which an image could not be read, whatever the
+// reason.
+func (s *verifySeen) faultsOf(name string) map[string]error {
+	if len(s.unread[name]) == 0 {
+		return s.faults
+	}
+	faults := maps.Clone(s.faults)
+	maps.Copy(faults, s.unread[name])
+	return faults
+}
+
+// listed takes up what a site has listed.
+func (s *verifySeen) listed(site string, images []replay.Image) {
+	s.images[site] = make(map[string]replay.Image, len(images))
+	for _, image := range images {
+		name := image.Ref.Name
+		if image.Fault == nil {
+			s.images[site][name] = image
+			continue
+		}
+		if s.unread[name] == nil {
+			s.unread[name] = make(map[string]error)
+		}
+		s.unread[name][site] = image.Fault
+	}
 }
 
 // lookAll lists the pools of the plan that may hold what is to be verified, all
@@ -70,7 +99,9 @@ func (v *verification) concerns(pool *plans.Pool) bool {
 // look lists a pool's images at all sites at once. Each site proves first that
 // the pool can be read there: one whose OSDs are silent holds nobody up.
 func (v *verification) look(ctx context.Context, pool replay.Pool) *verifySeen {
-	seen := &verifySeen{images: make(map[string]map[string]replay.Image), faults: make(map[string]error)}
+	seen := &verifySeen{
+		images: make(map[string]map[string]replay.Image), faults: make(map[string]error), unread: make(map[string]map[string]error),
+	}
 	for name, err := range v.faults {
 		seen.faults[name] = err
 	}
@@ -87,10 +118,7 @@ func (v *verification) look(ctx context.Context, pool replay.Pool) *verifySeen {
 				seen.faults[name] = err
 				return
 			}
-			seen.images[name] = make(map[string]replay.Image, len(images))
-			for _, image := range images {
-				seen.images[name][image.Ref.Name] = image
-			}
+			seen.listed(name, images)
 		})
 	}
 	group.Wait()

@@ -75,6 +75,11 @@ func (v *verification) poolTargets(pool *plans.Pool, seen *verifySeen) []*verify
 			}
 		}
 	}
+	for name := range seen.unread {
+		if _, matched := pool.Match(name); matched {
+			names[name] = true
+		}
+	}
 	for _, entry := range pool.Images {
 		if entry.Name != "" && !pool.Excludes(entry.Name) {
 			names[entry.Name] = true
@@ -89,7 +94,7 @@ func (v *verification) poolTargets(pool *plans.Pool, seen *verifySeen) []*verify
 
 // target works out an image's roles.
 func (v *verification) target(ref replay.ImageRef, seen *verifySeen) *verifyTarget {
-	t := &verifyTarget{ref: ref, at: make(map[string]replay.Image), unread: seen.faults}
+	t := &verifyTarget{ref: ref, at: make(map[string]replay.Image), unread: seen.faultsOf(ref.Name)}
 	var primaries, mirrored []string
 	for _, site := range v.siteNames() {
 		image, ok := seen.images[site][ref.Name]
@@ -111,7 +116,7 @@ func (v *verification) target(ref replay.ImageRef, seen *verifySeen) *verifyTarg
 		t.next = "find out which copy is the newest, then: drover status " + v.plan.File
 		return t
 	case len(primaries) == 0:
-		t.next, t.fault = v.noPrimary(ref, t, mirrored, seen)
+		t.next, t.fault = v.noPrimary(ref, t, mirrored)
 		return t
 	}
 	t.primary = primaries[0]
@@ -125,9 +130,9 @@ func (v *verification) target(ref replay.ImageRef, seen *verifySeen) *verifyTarg
 }
 
 // noPrimary says why an image has no primary that could be read.
-func (v *verification) noPrimary(ref replay.ImageRef, t *verifyTarget, mirrored []string, seen *verifySeen) (next string, err error) {
+func (v *verification) noPrimary(ref replay.ImageRef, t *verifyTarget, mirrored []string) (next string, err error) {
 	for _, site := range v.siteNames() {
-		if fault := seen.faults[site]; fault != nil {
+		if fault := t.unread[site]; fault != nil {
 			return "", fmt.Errorf("no primary was found, and %s could not be read: %w", site, fault)
 		}
 	}

@@ -25,9 +25,10 @@ type SiteEvidence struct {
 	// Names are the other names by which peers may list this site: its
 	// mirroring site name, its cluster name in conf files.
 	Names []string
-	// Err: the site, or the pool at it, could not be observed. All else is
-	// unknown then.
-	Err error
+	// Err: the site, the pool at it, or (ImageUnread) this image alone could not
+	// be observed. All else is unknown then.
+	Err         error
+	ImageUnread bool
 	// PoolMissing: the site answers, but has no such pool or namespace, and so
 	// not the image either.
 	PoolMissing bool

@@ -66,7 +66,14 @@ type Image struct {
 	Snapshots []Snapshot `json:"snapshots,omitempty"`
 	// Journal is filled WithPositions in journal mode.
 	Journal *Journal `json:"journal,omitempty"`
+
+	// Fault is why this one could not be read where [Catalog.Images] has listed
+	// it. Nothing but Ref and ID is known then, not even whether it is mirrored.
+	Fault error `json:"-"`
 }
+
+// Unread is an image of which nothing more is known than that it is there.
+func (i Image) Unread(why error) Image { return Image{Ref: i.Ref, ID: i.ID, Fault: why} }
 
 // Mirrored reports whether mirroring is enabled for the image.
 func (i Image) Mirrored() bool { return i.Role != RoleNone && i.Role != "" }

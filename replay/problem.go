@@ -39,6 +39,7 @@ const (
 	ProblemUnknownPeer       ProblemCode = "unknown-peer"
 	ProblemNoDaemon          ProblemCode = "no-daemon"
 	ProblemSiteUnknown       ProblemCode = "site-unknown"
+	ProblemImageUnknown      ProblemCode = "image-unknown"
 	ProblemReportError       ProblemCode = "replay-error"
 	ProblemRPOExceeded       ProblemCode = "rpo-exceeded"
 	ProblemScheduleDead      ProblemCode = "schedule-dead"
@@ -94,6 +95,7 @@ var problemKinds = []ProblemKind{
 	{ProblemUnknownPeer, SeverityCritical, Degraded, "the copy at $SITE follows another cluster than its peer: compare rbd mirror pool info with the plan; there: rbd mirror image resync $IMAGE discards the copy and makes it anew from the primary"},
 	{ProblemNoDaemon, SeverityCritical, Degraded, "start rbd-mirror at $SITE: drover plan apply PLAN, or systemctl start ceph-rbd-mirror@ID there"},
 	{ProblemSiteUnknown, SeverityCritical, Unknown, "check the network, the monitors and the keyring of $SITE: ceph -s there"},
+	{ProblemImageUnknown, SeverityCritical, Unknown, "the other images can be read: look for inactive placement groups (ceph health detail at $SITE), then at the image itself (rbd info $IMAGE there)"},
 	{ProblemReportError, SeverityCritical, Degraded, "read rbd-mirror's log at $SITE; rbd mirror pool status --verbose there repeats the error"},
 	{ProblemRPOExceeded, SeverityCritical, Lagging, "find what holds replay at $SITE back: bandwidth, a busy OSD, more writes than it can replay"},
 	{ProblemScheduleDead, SeverityCritical, Lagging, "no new mirror snapshot comes: ceph mgr module ls and rbd mirror snapshot schedule status at $SITE; ceph mgr fail restarts the scheduler"},

@@ -93,10 +93,15 @@ const (
 	WithPositions
 )
 
+// ImageTime is how long [Catalog.Images] waits for one image. A busy OSD
+// answers within it; one that is gone does not within any time.
+const ImageTime = 5 * time.Second
+
 // Catalog is the images of a pool.
 type Catalog interface {
 	// Images lists all images of a pool (those in the trash left out), sorted
-	// by name, in bulk.
+	// by name, in bulk. One that cannot be read, or not in ImageTime, has a Fault
+	// and holds up none of the others; an error is one of the pool or the site.
 	Images(ctx context.Context, pool Pool, detail Detail) ([]Image, error)
 	// LookAt reads the images of a pool that are named, as Images would answer,
 	// and nothing of the others. It calls seen once for each name as soon as that

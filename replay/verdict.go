@@ -105,6 +105,10 @@ func (j *judge) roles() {
 // sites judges what concerns a site whatever its role.
 func (j *judge) sites() {
 	for _, s := range j.unreachable {
+		if s.ImageUnread {
+			j.problemf(ProblemImageUnknown, s.Site, "%s cannot be read at %s: %s", j.Ref, s.Site, WithoutSite(s.Site, s.Err.Error()))
+			continue
+		}
 		j.problemf(ProblemSiteUnknown, s.Site, "nothing is known of %s: %s", s.Site, WithoutSite(s.Site, s.Err.Error()))
 	}
 	for i := range j.Sites {

@@ -134,6 +134,9 @@ func judgements() []judged {
 		{"secondary out of sight", with(j, func(_ *Evidence, _, b *site) {
 			b.Image, b.Err = nil, gone
 		}), Unknown, []ProblemCode{ProblemSiteUnknown}, "b"},
+		{"the copy alone cannot be read", with(j, func(_ *Evidence, _, b *site) {
+			b.Image, b.Err, b.ImageUnread = nil, gone, true
+		}), Unknown, []ProblemCode{ProblemImageUnknown}, "b"},
 		{"an unreachable site hides nothing of the other", with(s, func(e *Evidence, _, b *site) {
 			b.Image, b.Err = nil, gone
 			e.Now = e.Now.Add(time.Hour)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ceph/go-ceph/rados"
 
@@ -24,29 +25,61 @@ func (s *Site) Images(ctx context.Context, pool replay.Pool, detail replay.Detai
 		return nil, err
 	}
 	images := listing.images
-	present := make([]bool, len(images))
-	err = each(ctx, s, opImages, pool.String(), len(images), func(ctx context.Context, i int) error {
+	gone := make([]bool, len(images))
+	var reads sync.WaitGroup
+	for i := range images {
 		image := images[i]
-		if !image.Mirrored() && detail&replay.WithHeader == 0 {
-			present[i] = true
-			return nil
+		if image.Fault != nil || !image.Mirrored() && detail&replay.WithHeader == 0 {
+			continue
 		}
-		found, err := inPool(ctx, s, opImages, pool, image.Ref.String(), func(io *rados.IOContext) (described, error) {
-			return s.describe(io, image, detail, listing.names)
+		free, err := s.glance(ctx, image.Ref)
+		if err != nil {
+			images[i] = image.Unread(err)
+			continue
+		}
+		reads.Go(func() {
+			defer free()
+			found, err := s.listed(ctx, pool, image, detail, listing.names)
+			if err != nil {
+				images[i] = image.Unread(err)
+				return
+			}
+			images[i], gone[i] = found.image, !found.present
 		})
-		images[i], present[i] = found.image, found.present
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
+	reads.Wait()
 	kept := images[:0]
 	for i, image := range images {
-		if present[i] {
+		if !gone[i] {
 			kept = append(kept, image)
 		}
 	}
 	return kept, nil
+}
+
+// hangingReads is how many calls may hang until images are listed without
+// having been read. The rest of what may hang at all is left for others.
+const hangingReads = maxAbandoned / 2
+
+// listed reads an image that the directories have named, within its own time.
+func (s *Site) listed(ctx context.Context, pool replay.Pool, image replay.Image, detail replay.Detail, names map[string]string) (described, error) {
+	if s.Abandoned() >= hangingReads {
+		return described{}, s.refuse(opImage.name, image.Ref.String(), replay.ErrTimeout, "too many earlier calls still hang", "")
+	}
+	ctx, cancel := context.WithTimeout(ctx, replay.ImageTime)
+	defer cancel()
+	return s.read(ctx, pool, image, detail, names)
+}
+
+// read describes one image. Who calls it has a slot.
+func (s *Site) read(ctx context.Context, pool replay.Pool, image replay.Image, detail replay.Detail, names map[string]string) (described, error) {
+	return admitted(ctx, s, opImage, image.Ref.String(), func() (described, error) {
+		io, err := s.ioctx(pool)
+		if err != nil {
+			return described{}, err
+		}
+		return s.describe(io, image, detail, names)
+	})
 }
 
 // listing is the directories of a pool.
@@ -73,22 +106,28 @@ func (s *Site) list(ctx context.Context, pool replay.Pool) (listing, error) {
 		if err != nil && !isErrno(err, enoent) {
 			return l, err
 		}
-		mirrored, err := cls.DecodeMirrorImages(mirroring)
-		if err != nil {
-			return l, err
-		}
 		l.names = make(map[string]string, len(ids))
 		l.images = make([]replay.Image, 0, len(ids))
 		for _, name := range slices.Sorted(maps.Keys(ids)) {
 			l.names[ids[name]] = name
 			image := replay.Image{Ref: pool.Image(name), ID: ids[name], Role: replay.RoleNone}
-			if m, ok := mirrored[image.ID]; ok {
-				enrol(&image, m)
+			if value, ok := mirroring[cls.MirrorImageKey+image.ID]; ok {
+				image = s.enrolled(image, value)
 			}
 			l.images = append(l.images, image)
 		}
 		return l, nil
 	})
+}
+
+// enrolled is an image with what its entry in the mirroring directory says.
+func (s *Site) enrolled(image replay.Image, value []byte) replay.Image {
+	m, err := cls.DecodeMirrorImage(value)
+	if err != nil {
+		return image.Unread(s.failure(opImage, image.Ref.String(), fmt.Errorf("its mirroring entry: %w", err)))
+	}
+	enrol(&image, m)
+	return image
 }
 
 // enrol fills in what the mirroring directory says; the role is yet to come.
@@ -199,9 +238,14 @@ func takeJournal(io *rados.IOContext, image *replay.Image, detail replay.Detail)
 }
 
 // parent names the image that a clone reads through to. One that is in the
-// trash has no name any more and goes by its id.
+// trash has no name any more and goes by its id; so does one in a pool that
+// this user's caps do not let it look into.
 func (s *Site) parent(own replay.Pool, p cls.Parent, names map[string]string) (*replay.ImageRef, error) {
 	pool, err := s.conn.GetPoolByID(p.PoolID)
+	if isErrno(err, enoent) {
+		// It is the parent that is not found, and not the clone.
+		return nil, fmt.Errorf("its parent is lost: there is no pool %d any more", p.PoolID)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pool %d of the parent: %w", p.PoolID, err)
 	}
@@ -217,7 +261,7 @@ func (s *Site) parent(own replay.Pool, p cls.Parent, names map[string]string) (*
 		return nil, err
 	}
 	value, err := readOmapKey(io, cls.DirectoryObject, cls.IDKey+p.ImageID)
-	if isErrno(err, enoent) {
+	if isErrno(err, enoent) || isErrno(err, eperm) || isErrno(err, eacces) {
 		return &ref, nil
 	}
 	if err != nil {

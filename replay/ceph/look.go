@@ -129,15 +129,9 @@ func (s *Site) lookAt(ctx context.Context, pool replay.Pool, e entry, detail rep
 	if e.err != nil || !e.image.Mirrored() && detail&replay.WithHeader == 0 {
 		return e.image, e.err
 	}
-	return admitted(ctx, s, opImage, e.image.Ref.String(), func() (replay.Image, error) {
-		io, err := s.ioctx(pool)
-		if err != nil {
-			return replay.Image{}, err
-		}
-		d, err := s.describe(io, e.image, detail, nil)
-		if err == nil && !d.present {
-			err = enoent // gone since it was looked up
-		}
-		return d.image, err
-	})
+	d, err := s.read(ctx, pool, e.image, detail, nil)
+	if err == nil && !d.present {
+		err = enoent // gone since it was looked up
+	}
+	return d.image, err
 }

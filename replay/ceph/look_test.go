@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ceph/go-ceph/rados"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/drover-io/drover/replay"
@@ -68,6 +69,62 @@ func TestLookAtClones(t *testing.T) {
 	for i, want := range []string{"base", "base", "base", ""} {
 		if parent := images[fmt.Sprint("clone-", i)].Parent; parent == nil || want != "" && parent.Name != want || want == "" && parent.Name == "binned" {
 			t.Errorf("clone-%d has the parent %v", i, parent)
+		}
+	}
+}
+
+// TestImagesWithAnOddMirroringEntry lists a pool in whose mirroring directory
+// one entry cannot be decoded: only that image is not known.
+func TestImagesWithAnOddMirroringEntry(t *testing.T) {
+	s, pool := open(t, "site-a"), newPool(t)
+	for _, name := range []string{"odd", "sound"} {
+		must(t, s.CreateImage(t.Context(), pool.Image(name), replay.ImageSpec{Size: 8 << 20, Features: replay.FeatureLayering}))
+	}
+	odd, err := s.Image(t.Context(), pool.Image("odd"))
+	must(t, err)
+	must(t, inPool("site-a", pool, func(io *rados.IOContext) error {
+		return io.SetOmap("rbd_mirroring", map[string][]byte{"image_" + odd.ID: []byte("odd")})
+	}))
+	all, err := s.Images(t.Context(), pool, 0)
+	must(t, err)
+	if len(all) != 2 || all[1].Fault != nil || all[1].Role != replay.RoleNone {
+		t.Fatalf("listed: %+v", all)
+	}
+	var e *replay.Error
+	if !errors.As(all[0].Fault, &e) || e.Object != odd.Ref.String() || all[0].Role != "" || all[0].ID != odd.ID {
+		t.Errorf("the odd one: %+v", all[0])
+	}
+}
+
+// TestClonesOfAnotherPool looks, as a user whose caps are for one pool, at
+// clones of images in another: OpenStack's volumes of images that Glance keeps.
+func TestClonesOfAnotherPool(t *testing.T) {
+	s, ours, theirs := open(t, "site-a"), newPool(t), newPool(t)
+	base, clone := theirs.Image("base"), ours.Image("clone")
+	must(t, s.CreateImage(t.Context(), base, replay.ImageSpec{Size: 8 << 20, Features: replay.FeatureLayering}))
+	must(t, s.CreateSnapshot(t.Context(), base, "snap"))
+	rbd(t, "site-a", fmt.Sprintf("clone --rbd-default-clone-format 2 %s@snap %s", base, clone))
+	u := replay.DroverCaps(ours.Name)
+	u.Name += ".of-one-pool"
+	must(t, world.Site("site-a").Allow(t.Context(), u))
+	narrow := openAs(t, "site-a", ceph.Config{User: u.Name})
+	_, err := narrow.Images(t.Context(), theirs, 0)
+	refused(t, err, replay.ErrPermission)
+	parent, err := s.Image(t.Context(), base)
+	must(t, err)
+	all, err := narrow.Images(t.Context(), ours, replay.WithHeader)
+	must(t, err)
+	if len(all) != 1 || all[0].Fault != nil {
+		t.Fatalf("listed: %+v", all)
+	}
+	want := theirs.Image(parent.ID) // its name is in a directory that may not be read
+	images, errs, err := lookAt(t.Context(), narrow, ours, clone.Name)
+	must(t, errors.Join(err, errs[clone.Name]))
+	one, err := narrow.Image(t.Context(), clone)
+	must(t, err)
+	for _, image := range []replay.Image{all[0], images[clone.Name], one} {
+		if image.Parent == nil || *image.Parent != want || image.Size != 8<<20 {
+			t.Errorf("%+v has the parent %v, not %s", image, image.Parent, want)
 		}
 	}
 }
@@ -136,6 +193,23 @@ func TestLookAtOneThatHangs(t *testing.T) {
 	}
 	for _, name := range names[:hang] {
 		refused(t, errs[name], replay.ErrTimeout, name)
+	}
+	// What is listed has the same, and its own time for each.
+	began = time.Now()
+	all, err := s.Images(t.Context(), pool, replay.WithHeader)
+	must(t, err)
+	if took := time.Since(began); took > 2*replay.ImageTime {
+		t.Errorf("the list took %v", took)
+	}
+	if len(all) != len(names) {
+		t.Errorf("listed: %+v", all)
+	}
+	for i := range all {
+		if i < hang {
+			refused(t, all[i].Fault, replay.ErrTimeout, names[i])
+		} else if all[i].Fault != nil || all[i].Size != 8<<20 {
+			t.Errorf("listed: %+v", all[i])
+		}
 	}
 	restore()
 	await(t, "all abandoned calls end", func() (bool, error) { return s.Abandoned() == 0, nil })

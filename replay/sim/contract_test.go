@@ -29,8 +29,9 @@ func TestContract(t *testing.T) {
 				return w.Write(site.Name(), ref, offset, data)
 			},
 			Spoil: func(_ context.Context, site replay.Site, ref replay.ImageRef) (func(context.Context) error, error) {
-				mend := w.Inject(sim.Fault{Site: site.Name(), Op: "LookAt", Object: ref.String(), Errno: syscall.EIO})
-				return func(context.Context) error { mend(); return nil }, nil
+				look := w.Inject(sim.Fault{Site: site.Name(), Op: "LookAt", Object: ref.String(), Errno: syscall.EIO})
+				list := w.Inject(sim.Fault{Site: site.Name(), Op: "Images", Object: ref.String(), Errno: syscall.EIO})
+				return func(context.Context) error { look(); list(); return nil }, nil
 			},
 			StartDaemon: func(_ context.Context, site replay.Site) error { w.StartDaemon(site.Name()); return nil },
 			StopDaemon:  func(_ context.Context, site replay.Site) error { w.StopDaemon(site.Name()); return nil },

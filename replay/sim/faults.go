@@ -26,8 +26,8 @@ const (
 )
 
 // Fault spoils calls to sites. Empty matchers match everything. A call of LookAt
-// is one on its pool and, as far as a fault names an object, one on each of its
-// images too, so that one image can be spoilt and the others not.
+// or Images is one on its pool and, as far as a fault names an object, one on each
+// of its images too, so that one image can be spoilt and the others not.
 type Fault struct {
 	Site   string // name
 	Op     string // method of replay.Site, such as "Promote"

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
@@ -65,6 +67,7 @@ const defaultObjectSize = 4 << 20
 
 // Images lists all images of a pool.
 func (s *Site) Images(ctx context.Context, pool replay.Pool, detail replay.Detail) (images []replay.Image, err error) {
+	hung := map[int]*armedFault{} // by place in images
 	err = s.do(ctx, "Images", pool.String(), func(c *cluster) error {
 		n, err := c.mustSpace(pool)
 		if err != nil {
@@ -72,11 +75,42 @@ func (s *Site) Images(ctx context.Context, pool replay.Pool, detail replay.Detai
 		}
 		images = make([]replay.Image, 0, len(n.Images))
 		for _, i := range n.byName() {
-			images = append(images, i.shown(pool, n, detail))
+			got := s.sight("Images", pool.Image(i.Name), n, detail)
+			if got.hung != nil {
+				hung[len(images)] = got.hung
+			}
+			images = append(images, s.listed(replay.Image{Ref: pool.Image(i.Name), ID: i.ID}, got))
 		}
 		return nil
 	})
-	return images, err
+	if err != nil {
+		return nil, err
+	}
+	return s.awaitListed(ctx, images, hung, detail), nil
+}
+
+// listed is an image as Images shows it.
+func (s *Site) listed(image replay.Image, got sight) replay.Image {
+	if got.err != nil {
+		return image.Unread(s.wrap(readWords["Image"], image.Ref.String(), got.err))
+	}
+	if got.hung != nil {
+		return image
+	}
+	return got.image
+}
+
+// awaitListed waits for the images that hang, all at once. Those that are gone
+// by then are left out.
+func (s *Site) awaitListed(ctx context.Context, images []replay.Image, hung map[int]*armedFault, detail replay.Detail) []replay.Image {
+	ctx, cancel := context.WithTimeout(ctx, replay.ImageTime)
+	defer cancel()
+	var late sync.WaitGroup
+	for k, fault := range hung {
+		late.Go(func() { images[k] = s.listed(images[k], s.awaitSight(ctx, images[k].Ref, fault, detail)) })
+	}
+	late.Wait()
+	return slices.DeleteFunc(images, func(i replay.Image) bool { return errors.Is(i.Fault, replay.ErrNotFound) })
 }
 
 // Image reads one image with all details.

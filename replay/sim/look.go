@@ -28,7 +28,7 @@ func (s *Site) LookAt(
 		}
 		sights = make([]sight, len(names))
 		for k, name := range names {
-			sights[k] = s.sight(pool.Image(name), n, detail)
+			sights[k] = s.sight("LookAt", pool.Image(name), n, detail)
 		}
 		return nil
 	})
@@ -59,10 +59,10 @@ func (s *Site) LookAt(
 }
 
 // sight looks at one image: its own faults first.
-func (s *Site) sight(ref replay.ImageRef, n *namespace, detail replay.Detail) sight {
+func (s *Site) sight(op string, ref replay.ImageRef, n *namespace, detail replay.Detail) sight {
 	for _, f := range s.w.faults {
 		switch {
-		case f.Object == "" || !f.hits(s.name, "LookAt", ref.String()):
+		case f.Object == "" || !f.hits(s.name, op, ref.String()):
 			continue
 		case f.Hang:
 			return sight{hung: f}

@@ -126,7 +126,10 @@ func (s *suite) lookAtSpoilt(t *testing.T) {
 	mend, err := s.Spoil(t.Context(), s.A, pool.Image("look-2"))
 	ok(t, err)
 	got := s.look(t, s.A, pool, replay.WithHeader, append(names, "look-none")...)
+	all, listErr := s.A.Images(t.Context(), pool, replay.WithHeader)
 	ok(t, mend(t.Context()))
+	ok(t, listErr)
+	listsSpoilt(t, all, got)
 	for _, name := range []string{"look-1", "look-3"} {
 		ok(t, got.errs[name])
 		if image := got.images[name]; image.Ref != pool.Image(name) || image.Size != imageSize {
@@ -140,6 +143,30 @@ func (s *suite) lookAtSpoilt(t *testing.T) {
 	wants(t, got.errs["look-none"], replay.ErrNotFound, s.A)
 	mended := s.look(t, s.A, pool, replay.WithHeader, "look-2")
 	ok(t, mended.errs["look-2"])
+}
+
+// listsSpoilt compares a list that has an image which cannot be read with a
+// look at the same: that one has its own error, and is neither left out nor
+// shown as anything.
+func listsSpoilt(t *testing.T, all []replay.Image, got looked) {
+	t.Helper()
+	listed := map[string]replay.Image{}
+	for i := range all {
+		listed[all[i].Ref.Name] = all[i]
+	}
+	for name, want := range got.images {
+		if !reflect.DeepEqual(listed[name], want) {
+			t.Errorf("%s is listed as %+v, and is %+v", name, listed[name], want)
+		}
+	}
+	spoilt := listed["look-2"]
+	var e *replay.Error
+	if !errors.As(spoilt.Fault, &e) || errors.Is(spoilt.Fault, replay.ErrNotFound) || e.Object != spoilt.Ref.String() || spoilt.ID == "" {
+		t.Errorf("an image that cannot be read is listed as %+v", spoilt)
+	}
+	if spoilt.Mirrored() || spoilt.Role != "" || spoilt.Size != 0 {
+		t.Errorf("something is told of an image that cannot be read: %+v", spoilt)
+	}
 }
 
 // lookAtNothing asks for no image, and in pools and with contexts that make the

@@ -67,24 +67,6 @@ type MirrorImage struct {
 	State    replay.MirrorState
 }
 
-// DecodeMirrorImages decodes the omap of rbd_mirroring to entries by image id.
-// Keys other than those of images are passed over.
-func DecodeMirrorImages(omap map[string][]byte) (map[string]MirrorImage, error) {
-	images := make(map[string]MirrorImage, len(omap)/2)
-	for key, value := range omap {
-		id, ok := strings.CutPrefix(key, MirrorImageKey)
-		if !ok {
-			continue
-		}
-		image, err := DecodeMirrorImage(value)
-		if err != nil {
-			return nil, fmt.Errorf("mirroring entry of image id %s: %w", id, err)
-		}
-		images[id] = image
-	}
-	return images, nil
-}
-
 // DecodeMirrorImage decodes one entry of the mirroring directory.
 func DecodeMirrorImage(value []byte) (MirrorImage, error) {
 	c := newCursor(value)

@@ -54,7 +54,7 @@ func FuzzOmaps(f *testing.F) {
 		values := omap(t, captured[which%uint(len(captured))])
 		values[key] = value
 		_, err1 := cls.DecodeNames(values)
-		_, err2 := cls.DecodeMirrorImages(values)
+		_, err2 := cls.DecodeMirrorImage(value)
 		_, err3 := cls.DecodeHeader(values)
 		head, err4 := cls.DecodeJournal(values)
 		for _, err := range []error{err1, err2, err3, err4} {

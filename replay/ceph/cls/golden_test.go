@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,13 @@ func TestDirectory(t *testing.T) {
 }
 
 func TestMirroring(t *testing.T) {
-	got, err := cls.DecodeMirrorImages(omap(t, "mirroring"))
+	got := map[string]cls.MirrorImage{}
+	var err error
+	for key, value := range omap(t, "mirroring") {
+		if id, ok := strings.CutPrefix(key, cls.MirrorImageKey); ok && err == nil {
+			got[id], err = cls.DecodeMirrorImage(value)
+		}
+	}
 	same(t, map[string]cls.MirrorImage{
 		"1027bbbe9ed1": {GlobalID: "10f67920-d968-45eb-acb4-0bbd73ea0b6f", Mode: replay.ModeJournal, State: replay.StateEnabled},
 		"102eeaf847db": {GlobalID: "f3cfc886-beef-4bfb-aab1-a3284a5df17d", Mode: replay.ModeSnapshot, State: replay.StateEnabled},
