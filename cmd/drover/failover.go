@@ -29,6 +29,11 @@ are marked as given up, the surviving site's rbd-mirror is stopped for the batch
 and the images are promoted by force and seen to be primary. When the old site
 comes back, drover status knows its primaries as quarantined.
 
+Without --from the site that does not answer is the lost one. An image that is
+primary at a third site which answers is never promoted: --only-ready leaves it
+where it is. A copy that an earlier failover gave up, and that is all that is
+left, may serve again: what was written since is shown as lost.
+
 A script is bound to what it was shown: --dry-run prints a hash, and --yes wants
 it with --approved. When the facts have changed since, nothing is done and the
 exit code is 12.`,

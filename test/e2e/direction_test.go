@@ -79,10 +79,7 @@ func TestRunbooksOfThreeSites(t *testing.T) {
 	if err := a.Vanish(); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"failover", "--to", "site-c", "--reason", "site-a is lost", "--leave-daemon", "-o", "json", file}
-	for image := range lost {
-		args = append(args, "--image", image)
-	}
+	args := []string{"failover", "--to", "site-c", "--reason", "site-a is lost", "--leave-daemon", "--only-ready", "-o", "json", file}
 	if got := carried(t, carryOut(t, args...)); got.Summary.Moved != len(lost) {
 		t.Fatalf("want %d moved: %+v", len(lost), got.Summary)
 	}
