@@ -29,6 +29,8 @@ type bed struct {
 	// know yet. stuck: a restart has no effect.
 	killed map[string]bool
 	stuck  bool
+	// elsewhere: the daemons run on another host.
+	elsewhere bool
 	// restarts counts them.
 	restarts int
 	// runnerErr is why it cannot be told whether a daemon runs.
@@ -75,8 +77,8 @@ type simRunner struct {
 }
 
 func (r simRunner) State(context.Context) (orchestrator.DaemonState, error) {
-	running := r.b.world.DaemonRuns(r.site) && !r.b.killed[r.site]
-	return orchestrator.DaemonState{Running: running, Detail: "simulated", Outdated: running && r.b.outdated[r.site]}, r.b.runnerErr
+	running := r.b.world.DaemonRuns(r.site) && !r.b.killed[r.site] && !r.b.elsewhere
+	return orchestrator.DaemonState{Running: running, Detail: "simulated", Outdated: running && r.b.outdated[r.site], Died: r.b.killed[r.site]}, r.b.runnerErr
 }
 
 func (r simRunner) Restart(ctx context.Context) error {

@@ -100,7 +100,7 @@ func (s *Session) cannot(shelf *shelf, err error) error {
 	}
 	next := "drover status shows how " + shelf.name + " is; give the same command again once it answers"
 	if story, err := story(s.book, s.purpose.Run); err == nil && s.purpose.Run != "" {
-		next += "; " + wayOut(&story.Run, shelf.name)
+		next += "; " + wayOut(&story.Run, cmpOr(silentOf(s.book, &story.Run), shelf.name))
 	}
 	return advise(fmt.Errorf("%w: nothing was changed: %w", ErrRefused, asUnreachable(shelf.named(err))), next)
 }

@@ -51,7 +51,11 @@ func TestStatusOfStoppedDaemon(t *testing.T) {
 		if r := b.status(orchestrator.StatusOptions{}); len(r.Problems) > 0 {
 			t.Fatalf("problems: %s", problems(r))
 		}
-		b.killed["site-b"] = true
+		b.elsewhere = true
+		if r := b.status(orchestrator.StatusOptions{}); len(r.Problems) > 0 {
+			t.Fatalf("one that runs on another host: %s", problems(r))
+		}
+		b.elsewhere, b.killed["site-b"] = false, true
 		r := b.status(orchestrator.StatusOptions{})
 		if len(r.Problems) != 1 || r.Problems[0].Code != orchestrator.ProblemDaemonStopped || r.Problems[0].Severity != "critical" {
 			t.Fatalf("problems: %s", problems(r))

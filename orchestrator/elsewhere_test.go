@@ -18,8 +18,8 @@ type blindRunner struct {
 	started *bool
 }
 
-func (r blindRunner) Running(context.Context) (bool, string, error) {
-	return false, "no run folder", nil
+func (r blindRunner) State(context.Context) (orchestrator.DaemonState, error) {
+	return orchestrator.DaemonState{Detail: "no run folder"}, nil
 }
 
 func (r blindRunner) Start(ctx context.Context) error {

@@ -73,21 +73,21 @@ func checkTies(check *Check, loser *SideEvidence, ref replay.ImageRef) bool {
 		check.failImagef(ref, loser.Site, "try again", "it cannot be told whether clones of its snapshots are left at %s: %v", loser.Site, loser.tiesErr)
 		return false
 	}
-	what, next := tied(loser.Ties)
+	what, next := tied(loser.Ties, loser.Site)
 	if what != "" {
-		check.failImagef(ref, loser.Site, next, "%s at %s", what, loser.Site)
+		check.failImagef(ref, loser.Site, next, "%s", what)
 	}
 	return what == ""
 }
 
 // tied words why a copy cannot be discarded, and what to do about it; "" where
 // nothing hangs on it.
-func tied(t replay.Ties) (what, next string) {
+func tied(t replay.Ties, site string) (what, next string) {
 	switch {
 	case len(t.Clones) > 0:
-		return "the clones " + listed(t.Clones) + " rest on its snapshots, which go with the copy,", "make them independent (rbd flatten) or remove them, there"
+		return "the clones " + listed(t.Clones) + " at " + site + " rest on its snapshots, which go with the copy", "make them independent (rbd flatten) or remove them, there"
 	case len(t.Protected) > 0:
-		return "rbd-mirror cannot discard it with its protected snapshots " + listed(t.Protected), "unprotect them (rbd snap unprotect), there"
+		return "rbd-mirror at " + site + " cannot discard it with its protected snapshots " + listed(t.Protected), "unprotect them (rbd snap unprotect), there"
 	}
 	return "", ""
 }

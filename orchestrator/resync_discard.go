@@ -91,8 +91,8 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	if what, next := tied(ties); what != "" {
-		return refusal(next, "%s: %s at %s", a.ref, what, a.from)
+	if what, next := tied(ties, a.from); what != "" {
+		return refusal(next, "%s: %s", a.ref, what)
 	}
 	daemons, err := site.MirrorDaemons(look)
 	if err != nil {

@@ -148,6 +148,8 @@ type DaemonState struct {
 	// Outdated: it runs with other options, or with another conf, key or program,
 	// than it would be started with now.
 	Outdated bool `json:"outdated,omitempty"`
+	// Died: it was started from here, nobody has stopped it, and it does not run.
+	Died bool `json:"died,omitempty"`
 }
 
 // Hands is how Drover reaches the rbd-mirror daemon of a site.

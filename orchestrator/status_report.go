@@ -249,6 +249,8 @@ func (r *StatusReport) daemonProblems(plan *plans.Plan) {
 		case runner.Fault != nil:
 			p.Code, p.Next = ProblemDaemonUnknown, cmp.Or(runner.Fault.Hint, "look on the host where it runs")
 			p.What = "it cannot be told whether rbd-mirror at " + wanted.Name + " runs, which Drover runs: " + replay.WithoutSite(wanted.Name, runner.Fault.What)
+		case !runner.Running && !runner.Died && slices.ContainsFunc(r.Sites[at].Daemons, func(d DaemonStatus) bool { return len(d.Serves) > 0 }):
+			continue // it runs on another host
 		case !runner.Running:
 			p.Code = ProblemDaemonStopped
 			p.What = "rbd-mirror at " + wanted.Name + ", which Drover runs, does not run: " + cmp.Or(runner.Detail, "not running")

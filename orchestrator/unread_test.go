@@ -234,7 +234,7 @@ func TestDestroyLeavesUnreadableImages(t *testing.T) {
 			b.applied()
 			defer b.unread(site, "vm-1")()
 			b.world.ForgetCalls()
-			result, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: true})
+			result, err := b.destroy(orchestrator.DestroyOptions{DeleteSecondaryData: true, Reason: "a test"})
 			if !errors.Is(err, orchestrator.ErrRefused) || !strings.Contains(err.Error(), "vm-1") {
 				t.Errorf("destroy: %v", err)
 			}

@@ -33,7 +33,7 @@ func (r *runner) State(ctx context.Context) (orchestrator.DaemonState, error) {
 	if status.PID != 0 {
 		detail = fmt.Sprintf("%s, pid %d, log %s", detail, status.PID, status.Log)
 	}
-	return orchestrator.DaemonState{Running: status.Running, Detail: detail, Outdated: status.Outdated}, err
+	return orchestrator.DaemonState{Running: status.Running, Detail: detail, Outdated: status.Outdated, Died: status.Died}, err
 }
 
 // Restart ends and starts the daemon.

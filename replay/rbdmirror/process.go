@@ -230,6 +230,7 @@ func (p *Process) look() (Status, processFacts, error) {
 		return st, processFacts{}, p.fail("find rbd-mirror", err, "")
 	}
 	if !found {
+		st.Died = r != nil
 		return st, processFacts{}, nil
 	}
 	st.Running, st.PID, st.Detail = true, facts.pid, "running"

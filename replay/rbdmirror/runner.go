@@ -45,6 +45,8 @@ type Status struct {
 	// Outdated: it runs with other options than it would be started with now; a
 	// restart makes them current.
 	Outdated bool `json:"outdated,omitempty"`
+	// Died: it was started here, nobody has stopped it, and it does not run.
+	Died bool `json:"died,omitempty"`
 }
 
 // Error is what went wrong in running a site's daemon, and what to do next.
