@@ -128,6 +128,9 @@ func (s *Session) begin(ctx context.Context) error {
 	// The order matters: whoever takes over has to find this before anything that
 	// it speaks of.
 	if err := b.appendBody(ctx, Entry{Kind: EntrySession, Run: s.purpose.Run}, s.body); err != nil {
+		if lost := s.Err(); lost != nil {
+			return fmt.Errorf("nothing was changed: %w", lost) // it slept over it
+		}
 		return fmt.Errorf("nothing was changed, because the session could not be recorded: %w", err)
 	}
 	return nil
