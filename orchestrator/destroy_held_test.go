@@ -58,8 +58,10 @@ func TestDestroyLeavesAlone(t *testing.T) {
 				b.t.Fatalf("the copy is %s", role)
 			}
 		}, orchestrator.NoticeSplitBrain, "went apart", orchestrator.ErrHalted},
-		{"stranded", twoWay, func(b *bed) { b.must(b.world.Site("a").Demote(b.t.Context(), image)) },
-			orchestrator.NoticeStranded, "secondary at a and b", orchestrator.ErrRefused},
+		{
+			"stranded", twoWay, func(b *bed) { b.must(b.world.Site("a").Demote(b.t.Context(), image)) },
+			orchestrator.NoticeStranded, "secondary at a and b", orchestrator.ErrRefused,
+		},
 		{"given up by a failover", twoWay, func(b *bed) {
 			split(b, image)
 			b.must(b.read().Bury(b.t.Context(), orchestrator.Tombstone{Site: "a", Images: []replay.ImageRef{image}, Run: "failover-1"}))

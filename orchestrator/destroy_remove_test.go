@@ -31,8 +31,10 @@ func TestBoundCopyStaysMirrored(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			b.must(b.world.Clone("b", image, "base", ref("mine")))
 		}, func(b *bed) { b.must(b.world.Site("b").RemoveImage(b.t.Context(), ref("mine"))) }, "has clones: rbd/mine"},
-		{"client", func(b *bed) { b.must(b.world.Attach("b", image, client(1), false)) },
-			func(b *bed) { b.must(b.world.Detach("b", image)) }, "is in use: client.1"},
+		{
+			"client", func(b *bed) { b.must(b.world.Attach("b", image, client(1), false)) },
+			func(b *bed) { b.must(b.world.Detach("b", image)) }, "is in use: client.1",
+		},
 	}
 	for _, form := range []struct{ name, plan string }{{"journal", twoWay}, {"snapshots", snapshots}} {
 		for _, c := range cases {

@@ -151,7 +151,7 @@ func losesASite(t *testing.T, plan, lost string, manner death, at int64) (over b
 	b := moving(t, plan, 2)
 	survivor := map[string]string{"a": "b", "b": "a"}[lost]
 	p := &process{b: b, at: at, death: manner}
-	p.start(t.Context(), toB, orchestrator.RunOptions{Parallel: 1})
+	_, _, _ = p.start(t.Context(), toB, orchestrator.RunOptions{Parallel: 1})
 	if !p.dead.Load() {
 		return true
 	}
@@ -160,7 +160,6 @@ func losesASite(t *testing.T, plan, lost string, manner death, at int64) (over b
 	p.deliver()
 	time.Sleep(orchestrator.LeaseTTL + 5*time.Second)
 	open := slices.DeleteFunc(b.runs(), func(s orchestrator.RunStory) bool { return s.End != nil })
-	over = false
 	o := orchestrator.FailoverOptions{To: survivor, Reason: "lost for good"}
 	if len(open) > 0 {
 		run := open[0].Run.ID
@@ -315,7 +314,7 @@ func TestFailoverToWhatWasGivenUpKilled(t *testing.T) {
 				back := failingOver(orchestrator.FailoverOptions{To: "a", Reason: "flood"})
 				p := &process{b: b, at: at, death: diesAfter}
 				before := len(b.runs())
-				p.start(t.Context(), back, orchestrator.RunOptions{})
+				_, _, _ = p.start(t.Context(), back, orchestrator.RunOptions{})
 				over = !p.dead.Load()
 				next := b.immortal()
 				next.before = before
@@ -341,7 +340,7 @@ func TestFailoverResumedAfterTheReturn(t *testing.T) {
 				b := moving(t, twoWay+groupedInWaves, 3)
 				b.world.Vanish("a")
 				p := &process{b: b, op: "Promote", at: -1, death: diesAfter}
-				p.start(t.Context(), overToB, orchestrator.RunOptions{Parallel: 1})
+				_, _, _ = p.start(t.Context(), overToB, orchestrator.RunOptions{Parallel: 1})
 				if !p.dead.Load() {
 					t.Fatal("it did not die")
 				}
