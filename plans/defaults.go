@@ -94,7 +94,8 @@ func (p *Plan) completeSite(s *Site) {
 }
 
 // runDirectory is where a site's daemon keeps its pid file when the plan does
-// not say: a folder that is gone after a reboot, as the daemon then is.
+// not say: root's is gone after a reboot, as the daemon then is. That of another
+// user outlives their last session, as the daemon does (XDG_RUNTIME_DIR would not).
 func runDirectory(plan, site string) string {
 	if !nameRE.MatchString(plan) || !nameRE.MatchString(site) {
 		return "" // refused elsewhere
@@ -102,8 +103,11 @@ func runDirectory(plan, site string) string {
 	base := "/run/drover"
 	if uid := os.Geteuid(); uid != 0 {
 		base = filepath.Join(os.TempDir(), "drover-"+strconv.Itoa(uid))
-		if runtime := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(runtime) {
-			base = filepath.Join(runtime, "drover")
+		if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+			base = filepath.Join(home, ".local", "state", "drover")
+		}
+		if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+			base = filepath.Join(state, "drover")
 		}
 	}
 	return filepath.Join(base, plan, site)

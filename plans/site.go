@@ -30,7 +30,7 @@ type Daemon struct {
 	Run       RunBy             `yaml:"run" enum:"process,systemd,cephadm,none" default:"none" doc:"process: by Drover on this host; systemd: a local unit; cephadm: through the mgr; none: by others, only observed"`
 	User      string            `yaml:"user" is:"user" doc:"cephx user of the daemon (process; default client.rbd-mirror.SITE)"`
 	Keyring   string            `yaml:"keyring" is:"path" doc:"path of that user's keyring (process)"`
-	Directory string            `yaml:"directory" is:"path" doc:"folder for pid file, log and admin socket (process; default /run/drover/PLAN/SITE, or below XDG_RUNTIME_DIR when not root)"`
+	Directory string            `yaml:"directory" is:"path" doc:"folder for pid file, log and admin socket (process; default /run/drover/PLAN/SITE, or ~/.local/state/drover/PLAN/SITE when not root)"`
 	Binary    string            `yaml:"binary" default:"rbd-mirror" is:"program" doc:"the rbd-mirror program: an absolute path, or a name found in PATH (process)"`
 	Options   map[string]string `yaml:"options" is:"option" doc:"Ceph options for the daemon (process)"`
 	Unit      string            `yaml:"unit" is:"unit" doc:"name of the unit (systemd; default ceph-rbd-mirror@rbd-mirror.SITE.service)"`

@@ -81,6 +81,14 @@ func (p *Process) makeFolder() error {
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return p.fail("make run folder", fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
 	}
+	info, err := os.Stat(p.Dir)
+	if err != nil {
+		return p.fail("make run folder", fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
+	}
+	// Whoever owns it says what the daemon reads there.
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() != 0 && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+		return p.fail("make run folder", fmt.Errorf("%w: %s belongs to user %d", ErrFolder, p.Dir, owner.Uid), "choose another folder (daemon: directory: in the plan)")
+	}
 	return nil
 }
 

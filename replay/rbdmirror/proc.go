@@ -111,7 +111,8 @@ func startedAt(start uint64) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s/stat: no btime", procRoot)
 }
 
-// processesIn lists the processes whose working directory is the folder.
+// processesIn lists the processes whose working directory is the folder, also where
+// somebody has removed it under them.
 func processesIn(folder string) ([]processFacts, error) {
 	entries, err := os.ReadDir(procRoot)
 	if err != nil {
@@ -124,7 +125,7 @@ func processesIn(folder string) ([]processFacts, error) {
 			continue
 		}
 		cwd, err := os.Readlink(filepath.Join(procRoot, e.Name(), "cwd"))
-		if err != nil || cwd != folder {
+		if err != nil || strings.TrimSuffix(cwd, " (deleted)") != folder {
 			continue // ended since, or not ours to look at
 		}
 		facts, err := inspect(pid)

@@ -193,8 +193,9 @@ func TestStubbornDaemonIsKilled(t *testing.T) {
 // and writing its pid file leaves one that the next still finds.
 func TestFoundWithoutPidFile(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
-		"none":    os.Remove,
-		"garbage": func(path string) error { return os.WriteFile(path, []byte(`{"pid":`), 0o600) },
+		"none":      os.Remove,
+		"no folder": func(path string) error { return os.RemoveAll(filepath.Dir(path)) },
+		"garbage":   func(path string) error { return os.WriteFile(path, []byte(`{"pid":`), 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := fakeProcess(t, "run")

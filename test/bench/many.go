@@ -14,7 +14,7 @@ import (
 // to do, and the memory of both.
 func measureMany(ctx context.Context, b *bench) ([]Row, error) {
 	const pool = "many"
-	plan, err := b.manyReplaying(ctx, pool)
+	plan, first, err := b.manyReplaying(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -73,46 +73,47 @@ func measureMany(ctx context.Context, b *bench) ([]Row, error) {
 		none(fmt.Sprintf("writes by an apply with nothing to do, %d images", b.images), "writes", writes,
 			fmt.Sprintf("objects written and monitors' keys changed at both sites while no rbd-mirror runs; least of %d of up to %d windows", windows, writeWindows)),
 		limit(fmt.Sprintf("peak memory, status of %d images", b.images), "MB", status.memory, 150, "resident set"),
-		limit(fmt.Sprintf("peak memory, apply of %d images", b.images), "MB", idle.memory, 150, "resident set"),
+		limit(fmt.Sprintf("peak memory, first apply of %d images", b.images), "MB", first.memory, 150, "resident set"),
+		limit(fmt.Sprintf("peak memory, idle apply of %d images", b.images), "MB", idle.memory, 150, "resident set"),
 	}, nil
 }
 
 // manyReplaying makes images, protects them with Drover and waits until all of
 // them replay at the secondary.
-func (b *bench) manyReplaying(ctx context.Context, pool string) (plan string, err error) {
+func (b *bench) manyReplaying(ctx context.Context, pool string) (plan string, first spent, err error) {
 	if err := b.mirroredPool(ctx, pool); err != nil {
-		return "", err
+		return "", first, err
 	}
 	if err := createBare(ctx, b.a, pool, names(b.images), 8<<20, b.parallel); err != nil {
-		return "", err
+		return "", first, err
 	}
 	plan, err = b.plan(pool)
 	if err != nil {
-		return "", err
+		return "", first, err
 	}
-	if _, err := b.droverRun(ctx, "plan", "apply", "--yes", "--wait", "none", plan); err != nil {
-		return "", err
+	if first, err = b.droverRun(ctx, "plan", "apply", "--yes", "--wait", "none", plan); err != nil {
+		return "", first, err
 	}
 	if err := b.b.StartMirror(ctx); err != nil {
-		return "", err
+		return "", first, err
 	}
 	began := time.Now()
 	for {
 		n, err := b.replaying(ctx, pool)
 		if err != nil {
-			return "", err
+			return "", first, err
 		}
 		fmt.Fprintf(os.Stderr, "bench: %d of %d images replay after %s\n", n, b.images, time.Since(began).Round(time.Second))
 		if n == b.images {
-			return plan, nil
+			return plan, first, nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return "", first, ctx.Err()
 		case <-time.After(10 * time.Second):
 		}
 		if time.Since(began) > 40*time.Minute {
-			return "", fmt.Errorf("only %d of %d images replay after 40 minutes", n, b.images)
+			return "", first, fmt.Errorf("only %d of %d images replay after 40 minutes", n, b.images)
 		}
 	}
 }
