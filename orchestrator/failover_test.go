@@ -164,6 +164,9 @@ func losesASite(t *testing.T, plan, lost string, manner death, at int64) (over b
 	if len(open) > 0 {
 		run := open[0].Run.ID
 		way := "if " + lost + " is lost: drover runs end FILE " + run + " --reason TEXT, then drover failover FILE --to " + survivor
+		if s := b.status(orchestrator.StatusOptions{}); !slices.ContainsFunc(s.Problems, func(p orchestrator.StatusProblem) bool { return strings.Contains(p.Next, way) }) {
+			t.Errorf("status does not name the way out: %s", problems(s))
+		}
 		_, err := b.immortal().resume(t.Context(), orchestrator.RunOptions{})
 		if !errors.Is(err, orchestrator.ErrRefused) || !strings.Contains(err.Error(), way) {
 			t.Errorf("resumed: %v", err)

@@ -195,9 +195,12 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 	}
 	if run := r.moving(s.Ref); run != nil {
 		s.Run = run.ID
+		next := "drover runs show " + file + " " + run.ID + "; if nobody is at it: drover runs resume " + file + " " + run.ID
+		if lost := silentOf(r.book, run); lost != "" && run.Runbook != Failover {
+			next += "; " + wayOut(run, lost)
+		}
 		put(replay.Problem{
-			Code: ProblemUnfinished, Severity: replay.SeverityWarning, What: "the " + string(run.Runbook) + " " + run.ID + " is not over",
-			Next: "drover runs show " + file + " " + run.ID + "; if nobody is at it: drover runs resume " + file + " " + run.ID,
+			Code: ProblemUnfinished, Severity: replay.SeverityWarning, What: "the " + string(run.Runbook) + " " + run.ID + " is not over", Next: next,
 		})
 	}
 	var primaries []string
