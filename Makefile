@@ -23,7 +23,7 @@ PURE := ./plans/... ./orchestrator/... ./replay ./replay/compare/... ./replay/si
 # the lab is fast, but not while two of them share two cores.
 REAL := ./test/lab/... ./replay/ceph ./replay/rbdmirror/... ./test/e2e/...
 
-.PHONY: help deps build build-sim demo test test-unit test-moments test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
+.PHONY: help deps build build-sim demo test test-unit test-race test-moments test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,17 +51,21 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 # mostly wait: side by side, the simulations only get what is left.
 test: test-unit build ## every test: unit, contract, end-to-end on real Ceph clusters
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	nice -n 19 $(MAKE) --no-print-directory test-moments test-histories >"$$log" 2>&1 & simulations=$$!; \
+	nice -n 19 $(MAKE) --no-print-directory test-race test-moments test-histories >"$$log" 2>&1 & simulations=$$!; \
 	$(MAKE) --no-print-directory test-real; real=$$?; \
 	wait $$simulations; simulated=$$?; cat "$$log"; \
 	[ $$real = 0 ] && [ $$simulated = 0 ]
 
-test-unit: deps ## what needs no Ceph
+test-unit: deps ## what needs no Ceph, in short
 	$(GO) vet -tags "$(TAG)" ./...
-	$(GO) test -race -short $(PURE)
-	$(GO) test -race -tags sim ./cmd/...
+	$(GO) test -short $(PURE)
+	$(GO) test -tags sim ./cmd/...
 	$(MAKE) --no-print-directory build-sim
 	$(GO) run ./test/demo -sim -drover $(BIN)/drover-sim >/dev/null
+
+test-race: ## the same under the race detector
+	$(GO) test -race -short -timeout 40m $(PURE)
+	$(GO) test -race -timeout 40m -tags sim ./cmd/...
 
 test-moments: ## all moments of all runbooks, which the race detector is too slow for
 	$(GO) test -timeout 40m ./orchestrator

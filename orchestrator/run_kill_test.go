@@ -319,7 +319,7 @@ func (st *staged) ends(account []string) {
 // sampled is which of all moments a test takes: each, or with -short, which is for
 // the slow race detector, some that differ from case to case.
 func sampled(n int) (first, stride int64) {
-	const some = 5
+	const some = 11
 	if testing.Short() {
 		return int64(n % some), some
 	}

@@ -23,7 +23,7 @@ import (
 // historiesShort is how many histories TestRunHistories runs by itself; the
 // environment variable DROVER_HISTORIES names another number (make test-long),
 // DROVER_HISTORY the seed of a single one to look at.
-const historiesShort = 2000
+const historiesShort = 1000
 
 // TestRunHistories runs random runbooks of random plans, with faults, kills and
 // people who meddle at any moment. Whatever happens: an image is never primary

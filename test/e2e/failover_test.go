@@ -255,6 +255,22 @@ func scribbledAll(t *testing.T, s *lab.Site, images moving) map[string]string {
 	return images.digests(t, s)
 }
 
+// dropPreserved removes all kept copies.
+func dropPreserved(t *testing.T, file string) {
+	t.Helper()
+	var kept struct {
+		Copies []struct {
+			ID string `json:"id"`
+		} `json:"copies"`
+	}
+	ok(t, "preserved", "list", "-o", "json", file).decode(t, &kept)
+	args := []string{"preserved", "drop", "--yes", file}
+	for _, c := range kept.Copies {
+		args = append(args, c.ID)
+	}
+	ok(t, args...)
+}
+
 // wantPreserved fails the test unless copies are kept at a site that hold what
 // is wanted of each image.
 func wantPreserved(t *testing.T, file string, want map[string]string, s *lab.Site) {

@@ -84,7 +84,7 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 	run = caught(b, a)
 	must(b.StopDaemon(lab.OSD))
 	must(a.Thaw(lab.Mirror))
-	time.Sleep(5 * time.Second) // an outage, not a hiccup
+	pause(t, 5*time.Second)
 	must(b.Restart(t.Context(), lab.OSD))
 	if r := <-run.ended; r.code != 0 {
 		t.Logf("OSD down and back: %s", r)
@@ -118,7 +118,7 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 	run = caught(b, a)
 	must(l.Cut("site-a", "site-b"))
 	must(a.Thaw(lab.Mirror))
-	time.Sleep(5 * time.Second) // as above
+	pause(t, 5*time.Second)
 	must(l.Heal("site-a", "site-b"))
 	if r := <-run.ended; r.code != 0 {
 		t.Logf("way cut and healed: %s", r)
@@ -126,4 +126,102 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 	completed(t, file)
 	images.want(t, a, b, before)
 	images.wantCopies(t, a, b)
+}
+
+// TestOtherRunbooksThroughFaults breaks something in the middle of a failover, a
+// failback and a resync: each comes to its end, and every byte is where it belongs.
+func TestOtherRunbooksThroughFaults(t *testing.T) {
+	t.Parallel()
+	l, a, b := mirroredBothWays(t)
+	all, images := herds(t, l, 1)
+	file := all[0].file
+	const image = "rbd/herd0-journal-1"
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// through begins a runbook, breaks something once it is in the middle, and has
+	// it brought to its end.
+	through := func(what string, amid, breaks func(), runbook string, args ...string) {
+		t.Helper()
+		run := begin(t, 5*time.Minute, onApproval(runbook, args...)(t, all[0])...)
+		amid()
+		breaks()
+		r := <-run.ended
+		if r.code != 0 {
+			t.Logf("%s: %s", what, r)
+		}
+		if r.code != 0 && len(runsOf(t, file).open()) == 0 {
+			ok(t, onApproval(runbook, args...)(t, all[0])...) // it had not even begun
+		}
+		completed(t, file)
+	}
+	givenUp := func() { demoted(t, a, image) } // its copy at site-a is about to be made anew
+
+	given := images.digests(t, a)
+
+	// The old site is frozen, and the OSD of the new one goes down and comes back.
+	withoutMirror(t, b)
+	must(a.FreezeAll())
+	t.Cleanup(func() { _ = a.ThawAll() }) // it may have been thawed before
+	through("failover", func() {}, func() { must(b.Restart(t.Context(), lab.OSD)) }, "failover", "--to", "site-b")
+	for image := range images {
+		wantRoleNow(t, b, image, true)
+	}
+	must(a.ThawAll())
+	startMirror(t, b)
+	kept := scribbledAll(t, b, images)
+
+	// rbd-mirror is killed that makes the copies anew.
+	through("failback", givenUp, func() {
+		must(a.Kill(lab.Mirror))
+		startMirror(t, a)
+	}, "failback")
+	images.want(t, a, b, kept)
+	images.wantCopies(t, a, b)
+	wantPreserved(t, file, given, a)
+	dropPreserved(t, file)
+
+	// Somebody promotes by force; in the resync the way between the sites is cut.
+	for image := range images {
+		rbd(t, b, "mirror", "image", "promote", "--force", image)
+	}
+	lost := scribbledAll(t, a, images)
+	kept = scribbledAll(t, b, images)
+	through("resync", givenUp, func() {
+		if os.Getuid() != 0 {
+			t.Log("not root: the way between the sites is not cut")
+			return
+		}
+		must(l.Cut("site-a", "site-b"))
+		pause(t, 5*time.Second)
+		must(l.Heal("site-a", "site-b"))
+	}, "resync", "--all", "--keep", "site-b")
+	images.want(t, b, a, kept)
+	images.wantCopies(t, b, a)
+	wantPreserved(t, file, lost, a)
+}
+
+// withoutMirror ends the rbd-mirror of a site and waits until nobody takes it for
+// running any more.
+func withoutMirror(t *testing.T, s *lab.Site) {
+	t.Helper()
+	if err := s.StopMirror(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 3*time.Minute, "service map without an rbd-mirror", func() (bool, string) {
+		out := ceph(t, s, "service", "dump")
+		return !strings.Contains(out, "rbd-mirror"), out
+	})
+}
+
+// pause lets an outage last, so that it is one and not a hiccup.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+	}
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 )
@@ -58,13 +57,7 @@ func TestFailoverAndFailbackKilled(t *testing.T) {
 
 	// Nobody replays at site-b when the last writes come, nor while the copies
 	// there are promoted: the plans leave that to whoever runs the daemon.
-	if err := b.StopMirror(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 3*time.Minute, "service map without an rbd-mirror", func() (bool, string) {
-		out := ceph(t, b, "service", "dump")
-		return !strings.Contains(out, "rbd-mirror"), out
-	})
+	withoutMirror(t, b)
 	only := map[string]string{}
 	for _, h := range all {
 		for image := range h.images {
