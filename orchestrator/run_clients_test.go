@@ -128,3 +128,41 @@ func TestStopBeforeTheFirstChange(t *testing.T) {
 		b.roles(ref("volume-0"), replay.RoleSecondary, replay.RolePrimary)
 	})
 }
+
+// TestFailbackCopiesWhileClientsGoOn: images are copied back while their clients go
+// on, also more of them than move at a time, and handed over once the clients have
+// gone.
+func TestFailbackCopiesWhileClientsGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 3)
+		failedOver(&staged{bed: b, ink: b.ink(ref("vm-1"), ref("volume-0"), ref("volume-1"), ref("volume-2"))})
+		refs := []replay.ImageRef{ref("vm-1"), ref("volume-0"), ref("volume-1"), ref("volume-2")}
+		ids := map[replay.ImageRef]string{}
+		for _, image := range refs {
+			b.must(b.world.Attach("b", image, client(1), false))
+			seen, err := b.world.Site("a").Image(t.Context(), image)
+			b.must(err)
+			ids[image] = seen.ID
+		}
+		go func() {
+			time.Sleep(time.Hour)
+			for _, image := range refs {
+				seen, err := b.world.Site("a").Image(t.Context(), image)
+				if err != nil || seen.ID == ids[image] {
+					t.Errorf("%s was not copied while its client went on: %v", image, err)
+				}
+				if got := b.role("b", image); got != replay.RolePrimary {
+					t.Errorf("%s is %s at b, and in use there", image, got)
+				}
+				b.must(b.world.Detach("b", image))
+			}
+		}()
+		_, r, err := b.immortal().start(t.Context(), goingBack, orchestrator.RunOptions{Parallel: 2})
+		if err != nil || r.Outcome != orchestrator.RunDone {
+			t.Fatalf("%v\n%s", err, story(r))
+		}
+		for _, image := range refs {
+			b.roles(image, replay.RolePrimary, replay.RoleSecondary)
+		}
+	})
+}

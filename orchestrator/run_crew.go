@@ -232,7 +232,11 @@ func (c *crew) pursue(s *Step, limit, again time.Duration) stepEnd {
 		case <-c.hard.Done():
 			timer.Stop()
 		}
-		pause = min(pause*3/2, longestPause)
+		longest := longestPause
+		if limit >= followTime {
+			longest = 5 * longestPause // what may take days is not looked for every second
+		}
+		pause = min(pause*3/2, longest)
 	}
 }
 

@@ -24,7 +24,8 @@ type engine struct {
 	crew      *crew
 	itinerary itinerary
 	hooks     *hooks
-	parallel  int // units that move at the same time
+	parallel  int           // units that move at the same time
+	slots     chan struct{} // one for each
 	session   *Session
 
 	mu     sync.Mutex
@@ -225,7 +226,7 @@ func (e *engine) aborted() bool {
 // takeWaves moves wave after wave; those of equal priority side by side.
 func (e *engine) takeWaves() {
 	waves := e.wavesOf()
-	slots := make(chan struct{}, max(e.parallel, 1))
+	e.slots = make(chan struct{}, max(e.parallel, 1))
 	for begin := 0; begin < len(waves); {
 		end := begin
 		for end < len(waves) && waves[end].priority == waves[begin].priority {
@@ -233,7 +234,7 @@ func (e *engine) takeWaves() {
 		}
 		var wg sync.WaitGroup
 		for i := begin; i < end; i++ {
-			wg.Go(func() { e.takeWave(&waves[i], slots) })
+			wg.Go(func() { e.takeWave(&waves[i]) })
 		}
 		wg.Wait()
 		if e.crew.soft.Err() != nil || e.aborted() {
@@ -243,7 +244,7 @@ func (e *engine) takeWaves() {
 	}
 }
 
-func (e *engine) takeWave(w *wave, slots chan struct{}) {
+func (e *engine) takeWave(w *wave) {
 	if e.crew.soft.Err() != nil || e.aborted() {
 		return
 	}
@@ -259,18 +260,18 @@ func (e *engine) takeWave(w *wave, slots chan struct{}) {
 	var wg sync.WaitGroup
 	for _, i := range w.units {
 		select {
-		case slots <- struct{}{}:
+		case e.slots <- struct{}{}:
 		case <-e.crew.soft.Done():
 		}
 		if e.crew.soft.Err() != nil {
 			break
 		}
 		if e.aborted() {
-			<-slots
+			<-e.slots
 			break
 		}
 		wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() { <-e.slots }()
 			e.takeUnit(i)
 		})
 	}
@@ -297,6 +298,16 @@ func (e *engine) takeUnit(i int) {
 		err = errors.New(report.Why)
 	}
 	e.crew.tell(RunEvent{Kind: RunUnitEnd, Unit: unit, Wave: unit.Wave, Outcome: report.Outcome, Err: err, Took: report.Took})
+}
+
+// takeUnitStage takes a stage of a unit. One that waits for a person to stop clients
+// makes room for other units meanwhile.
+func (e *engine) takeUnitStage(s stage) stageEnd {
+	if s[0].Kind == StepClients && e.crew.run.Runbook == Failback {
+		<-e.slots
+		defer func() { e.slots <- struct{}{} }()
+	}
+	return e.takeStage(s)
 }
 
 // moved takes a unit through its program.
@@ -332,7 +343,7 @@ func (e *engine) moved(unit *RunUnit) UnitReport {
 		if n <= min(p.partAt, p.changesAt) && e.crew.soft.Err() != nil && !e.crew.past.triedAny(p.stages[min(p.partAt, p.changesAt):]) {
 			return UnitReport{Outcome: UnitNotBegun} // nothing is changed yet
 		}
-		end := e.takeStage(s)
+		end := e.takeUnitStage(s)
 		if end.bad == nil {
 			continue
 		}
