@@ -109,7 +109,8 @@ func TestRoles(t *testing.T) {
 				p.expect(t, "demoted", ref, replay.RoleSecondary, true, replay.RoleSecondary, true)
 				await(t, "promote at site-b", func() (bool, error) { err := p.b.Promote(t.Context(), ref, false); return err == nil, err })
 				p.expectAt(t, "promoted at b", p.b, ref, replay.RolePrimary, false)
-				must(t, p.a.Promote(t.Context(), ref, true))
+				// Refused for a moment while rbd-mirror holds the copy.
+				await(t, "promote at site-a by force", func() (bool, error) { err := p.a.Promote(t.Context(), ref, true); return err == nil, err })
 				p.expect(t, "both primary", ref, replay.RolePrimary, false, replay.RolePrimary, false)
 			})
 		}

@@ -25,10 +25,11 @@ const (
 	instanceKey  = "instance_"
 )
 
-// lastKernelCookie bounds the watch cookies of kernel clients: they count
-// their watches (net/ceph/osd_client.c, linger_id), where librados uses the
-// address of an object.
-const lastKernelCookie = 1 << 32
+// lastKernelCookie bounds the watch cookies of kernel clients: they count their
+// watches (net/ceph/osd_client.c, linger_id), where librados uses the address of an
+// object. That may be low, in the heap of a program at a fixed address as Go links
+// them, but never below where such a program begins (0x400000 on amd64, 0x10000 on arm64).
+const lastKernelCookie = 0x10000
 
 // Users lists the clients that hold or watch the image, sorted by name; those
 // of this very connection are left out.

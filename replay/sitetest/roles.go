@@ -112,7 +112,8 @@ func (s *suite) splitBrain(t *testing.T, mode replay.MirrorMode) {
 	i.write(s.A, 0, text(90, 5000))
 	i.awaitData(s.B, "", 0, text(90, 5000))
 	before := i.at(s.A).ID
-	ok(t, s.B.Promote(ctx, i.ref, true))
+	// Refused for a moment while rbd-mirror holds the copy.
+	s.eventually(t, "promoted by force at "+s.B.Name(), func() error { return s.B.Promote(ctx, i.ref, true) })
 	i.awaitRole(s.A, replay.RolePrimary)
 	i.awaitRole(s.B, replay.RolePrimary)
 	i.write(s.A, 1<<20, text(91, 5000))

@@ -163,6 +163,16 @@ func rbd(t *testing.T, s *lab.Site, args ...string) string {
 	return string(out)
 }
 
+// forced promotes an image by force, as somebody does by hand: refused for a moment
+// while rbd-mirror holds the copy.
+func forced(t *testing.T, s *lab.Site, image string) {
+	t.Helper()
+	eventually(t, time.Minute, image+" promoted by force at "+s.Name, func() (bool, string) {
+		out, err := s.Rbd(t.Context(), "mirror", "image", "promote", "--force", image)
+		return err == nil, fmt.Sprint(string(out), err)
+	})
+}
+
 // ceph is the same for ceph commands.
 func ceph(t *testing.T, s *lab.Site, args ...string) string {
 	t.Helper()

@@ -186,7 +186,7 @@ func TestOtherRunbooksThroughFaults(t *testing.T) {
 
 	// Somebody promotes by force; in the resync the way between the sites is cut.
 	for image := range images {
-		rbd(t, b, "mirror", "image", "promote", "--force", image)
+		forced(t, b, image)
 	}
 	lost := scribbledAll(t, a, images)
 	kept = scribbledAll(t, b, images)

@@ -110,7 +110,7 @@ func TestResyncKilled(t *testing.T) {
 	l, a, b := mirroredBothWays(t)
 	all, images := herds(t, l, 12)
 	for image := range images {
-		rbd(t, b, "mirror", "image", "promote", "--force", image)
+		forced(t, b, image)
 	}
 	lost := scribbledAll(t, a, images)
 	kept := scribbledAll(t, b, images)

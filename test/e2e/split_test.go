@@ -28,7 +28,7 @@ func TestSplitBrainMadeByHand(t *testing.T) {
 	// Both sides write to each image after the split: no two contents are equal.
 	at := map[string]map[string]string{"site-a": {}, "site-b": {}}
 	for image := range images {
-		rbd(t, b, "mirror", "image", "promote", "--force", image)
+		forced(t, b, image)
 		for _, s := range l.Sites() {
 			if err := scribble(t, s, image); err != nil {
 				t.Fatal(err)

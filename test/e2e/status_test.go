@@ -172,7 +172,7 @@ func TestStatusOfRoles(t *testing.T) {
 	}
 
 	// Two primaries are a split-brain, though Ceph says that all is well.
-	rbd(t, b, "mirror", "image", "promote", "--force", p+"/twice")
+	forced(t, b, p+"/twice")
 	wantRole(t, a, p+"/twice", true, "journal")
 	wantRole(t, b, p+"/twice", true, "journal")
 	s = statusOf(t, file)
