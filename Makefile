@@ -47,14 +47,7 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 	*) cat "$$log" >&2; exit $$code ;; \
 	esac
 
-# The long simulations take all the processor that they get, and the real clusters
-# mostly wait: side by side, the simulations only get what is left.
-test: test-unit build ## every test: unit, contract, end-to-end on real Ceph clusters
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	nice -n 19 $(MAKE) --no-print-directory test-race test-moments test-histories >"$$log" 2>&1 & simulations=$$!; \
-	$(MAKE) --no-print-directory test-real; real=$$?; \
-	wait $$simulations; simulated=$$?; cat "$$log"; \
-	[ $$real = 0 ] && [ $$simulated = 0 ]
+test: test-unit test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
 
 test-unit: deps ## what needs no Ceph, in short
 	$(GO) vet -tags "$(TAG)" ./...

@@ -241,13 +241,12 @@ const (
 // removePartial removes what an earlier try has left of a copy.
 func removePartial(ctx context.Context, site Preserver, ref replay.ImageRef, patience time.Duration) error {
 	left, err := site.Image(ctx, ref)
-	if errors.Is(err, replay.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
 	}
-	if left.Mirrored() {
+	// One that was not made whole (librbd had its id, and no header yet) is not
+	// found, and keeps its name all the same (seen on 16.2.15, after a kill).
+	if err == nil && left.Mirrored() {
 		return refusal("disable mirroring of that image, or rename it", "%s, a half copy, is mirrored at %s", ref, site.Name())
 	}
 	began := time.Now()

@@ -346,3 +346,16 @@ func TestPreservedNames(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestHalfMadeCopyIsRemoved: a copy that is not found may still have its name.
+func TestHalfMadeCopyIsRemoved(t *testing.T) {
+	s := newSplit(t, splitPlan)
+	s.world.ForgetCalls()
+	s.must(removePartial(t.Context(), s.world.Site("b"), s.image("never.partial"), 0))
+	for _, call := range s.world.Calls() {
+		if call.Op == "RemoveImage" {
+			return
+		}
+	}
+	t.Error("nobody has tried to remove it")
+}

@@ -39,6 +39,9 @@ func (a resyncAct) do(ctx context.Context, c *crew) error {
 	if done, _, err := a.look(ctx, c); err == nil && done {
 		return nil
 	}
+	if under, err := a.underWay(ctx, c); err != nil || under {
+		return err
+	}
 	if err := a.guard(ctx, c); err != nil {
 		return err
 	}
@@ -55,6 +58,18 @@ func (a resyncAct) do(ctx context.Context, c *crew) error {
 	// not resync.
 	startReplay(ctx, c.sites, c.plan, a.ref)
 	return nil
+}
+
+// underWay reports whether rbd-mirror is removing the old copy at this moment: it
+// disables mirroring of it first and then gives it a journal of its own, by which
+// it says that it is primary (rbd_mirror/image_deleter/TrashMoveRequest.cc).
+func (a resyncAct) underWay(ctx context.Context, c *crew) (bool, error) {
+	seen, err := c.seen.fresh(ctx, a.ref)
+	if err != nil {
+		return false, err
+	}
+	from, err := seen.at(a.from)
+	return err == nil && from.Image.State == replay.StateDisabling && c.past.tried(recopyStep(StepResync, a.ref)), nil
 }
 
 func (a resyncAct) guard(ctx context.Context, c *crew) error {

@@ -1,10 +1,23 @@
 package orchestrator
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/drover-io/drover/replay"
 )
+
+// leaving is a site where rbd-mirror is removing its copies.
+type leaving struct{ Site }
+
+func (l leaving) LookAt(ctx context.Context, pool replay.Pool, names []string, d replay.Detail, tell func(string, replay.Image, error)) error {
+	return l.Site.LookAt(ctx, pool, names, d, func(name string, image replay.Image, err error) {
+		image.State, image.Role = replay.StateDisabling, replay.RolePrimary
+		tell(name, image, err)
+	})
+}
 
 // TestResyncIsNotAskedForAgain: a copy that was made anew between two looks is not
 // discarded in its turn.
@@ -37,6 +50,15 @@ func TestResyncIsNotAskedForAgain(t *testing.T) {
 		}
 		if n := asked(image.ID); n != 1 {
 			t.Errorf("the old copy: asked for %d times", n)
+		}
+		history.note(&StepRecord{Step: recopyStep(StepResync, s.image("vm")), Phase: PhaseIntent})
+		for i := range sites.entries {
+			if e := &sites.entries[i]; e.plan.Name == "b" {
+				e.site = leaving{e.site}
+			}
+		}
+		if n := asked(image.ID); n != 0 {
+			t.Errorf("a copy that is being removed: asked for %d times", n)
 		}
 	})
 }

@@ -61,10 +61,21 @@ func callFor(t *testing.T, limit time.Duration, args ...string) result {
 func ok(t *testing.T, args ...string) result {
 	t.Helper()
 	r := call(t, args...)
+	if args[0] == "verify" && r.aborted() {
+		t.Logf("once more: %s", r)
+		r = call(t, args...)
+	}
 	if r.code != 0 {
 		t.Fatalf("want exit 0\n%s", r)
 	}
 	return r
+}
+
+// aborted reports whether librbd has ended the process: on 16.2.15, about once in
+// a hundred verifications on a busy machine, it throws a std::system_error that
+// nobody catches. A verification only reads, and the next one sweeps what it left.
+func (r result) aborted() bool {
+	return r.code == -1 && strings.Contains(r.stderr, "terminate called after throwing an instance of 'std::system_error'")
 }
 
 // fails runs drover and fails the test unless it exits with code and says all
