@@ -95,15 +95,8 @@ func (p *Process) args() []string {
 		"--id", strings.TrimPrefix(p.User, "client."),
 		"--log-file", filepath.Join(p.Dir, logFile),
 		"--admin-socket", filepath.Join(p.Dir, "$pid.$cctid.asok"),
-		"--rbd-mirror-journal-poll-age", journalPoll,
 	}, p.Args...)
 }
-
-// journalPoll is how often, in seconds, the daemon looks for journal events when
-// it has none at hand. Nothing makes it look earlier, so that a hand-over waits as
-// long for its demotions; Ceph's own is 5 (rbd_mirror_journal_poll_age). Args may
-// say otherwise.
-const journalPoll = "1"
 
 // Ensure starts the daemon unless it runs, and watches the start.
 func (p *Process) Ensure(ctx context.Context) (Status, error) {

@@ -37,7 +37,6 @@ func measureSwitchover(ctx context.Context, b *bench) ([]Row, error) {
 	}
 	peer := time.Since(began)
 
-	// Each with the rbd-mirror that it comes with.
 	plan, err := b.takeMirror(ctx, byDrover)
 	if err != nil {
 		return nil, err
@@ -51,7 +50,7 @@ func measureSwitchover(ctx context.Context, b *bench) ([]Row, error) {
 		return nil, err
 	}
 	work := fmt.Sprintf("switchover of %d journal images", handedOver)
-	const note = "peer: rbd mirror pool demote, then rbd mirror pool promote repeated until all are primary, with rbd-mirror as Ceph ships it; Drover's is run by Drover, which looks for journal events every second, not every five"
+	const note = "peer: rbd mirror pool demote, then rbd mirror pool promote repeated until all are primary; rbd-mirror looks for journal events every 5 s, as Ceph ships it"
 	return []Row{
 		ratio(work+", to last image primary", "peer", ended.Sub(began), peer, 0.7, "from the program's start; "+note),
 		ratio(work+", whole command", "peer", whole, peer, 0, "checks, proofs, records; "+note),
