@@ -91,7 +91,7 @@ func (s *Site) conf() []byte {
 		"osd max markdown count = 100",
 	)...)
 	section(s.mirrorUserName(),
-		"run dir = "+s.MirrorSockets(),
+		"run dir = "+s.mirrorSockets(),
 		"log file = "+in("mirror", "rbd-mirror.log"),
 		"log to stderr = false",
 	)

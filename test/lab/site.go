@@ -146,20 +146,20 @@ func (s *Site) sockets() string {
 	return filepath.Join(s.lab.network.sockets(), strconv.Itoa(s.index))
 }
 
-// MirrorSockets is the same for rbd-mirror, whose user may write there.
-func (s *Site) MirrorSockets() string { return filepath.Join(s.sockets(), "m") }
+// mirrorSockets is the same for rbd-mirror, whose user may write there.
+func (s *Site) mirrorSockets() string { return filepath.Join(s.sockets(), "m") }
 
 func (s *Site) laySockets() error {
 	// The longest one: rbd-mirror's for its connection to one cluster,
 	// NAME.PID.CLUSTER.ADDRESS.asok.
 	longest := s.mirrorUserName() + ".4194304." + s.Name + ".12345678901234.asok"
-	if path := filepath.Join(s.MirrorSockets(), longest); len(path) > maxSocketPath {
+	if path := filepath.Join(s.mirrorSockets(), longest); len(path) > maxSocketPath {
 		return fmt.Errorf("%w: %s: %d bytes too long a path", ErrOptions, path, len(path)-maxSocketPath)
 	}
-	if err := os.MkdirAll(s.MirrorSockets(), 0o755); err != nil {
+	if err := os.MkdirAll(s.mirrorSockets(), 0o755); err != nil {
 		return err
 	}
-	return s.giveToMirror(s.MirrorSockets())
+	return s.giveToMirror(s.mirrorSockets())
 }
 
 // giveToMirror makes the user that rbd-mirror runs as the owner of a folder.
