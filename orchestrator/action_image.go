@@ -107,6 +107,21 @@ func (a enableMirroring) do(ctx context.Context, x *execution) error {
 	return deed(x, a.site, func(s Site) error { return s.EnableMirroring(ctx, a.ref, a.mode) })
 }
 
+// finishPromotion lets clients write to a primary.
+type finishPromotion struct {
+	prompt
+	site string
+	ref  replay.ImageRef
+}
+
+func (a finishPromotion) done(ctx context.Context, x *execution) (bool, error) {
+	return imageFact(ctx, x, a.site, a.ref, func(i replay.Image) bool { return i.Role == replay.RolePrimary && !i.Unwritable })
+}
+
+func (a finishPromotion) do(ctx context.Context, x *execution) error {
+	return deed(x, a.site, func(s Site) error { return s.FinishPromotion(ctx, a.ref) })
+}
+
 // mirroredByMode wants to see the mirroring that a pool's mode has brought to
 // an image with journaling.
 type mirroredByMode struct {

@@ -21,6 +21,7 @@ const (
 	KindCreate        Kind = "image-create"
 	KindFeatures      Kind = "image-features"
 	KindMirror        Kind = "image-mirror"
+	KindWritable      Kind = "image-writable"
 	KindSnapshot      Kind = "mirror-snapshot"
 	KindSchedule      Kind = "schedule-add"
 
@@ -50,6 +51,7 @@ var Kinds = []struct {
 	{KindCreate, "create an image"},
 	{KindFeatures, "switch on features of an image"},
 	{KindMirror, "mirror an image"},
+	{KindWritable, "let clients write to a primary whose promotion or demotion was cut short"},
 	{KindSnapshot, "take a mirror snapshot"},
 	{KindSchedule, "add a mirror snapshot schedule"},
 	{KindUnmirror, "stop mirroring an image"},

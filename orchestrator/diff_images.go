@@ -134,6 +134,7 @@ func (d *differ) mirrored(v imageView, primary string) {
 	case replay.StateCreating:
 		d.enable(v, primary, "half enabled")
 	}
+	d.writable(v, primary, image)
 	d.features(v, primary, image)
 	for _, to := range d.plan.Sites {
 		if to.Name == primary {
@@ -296,6 +297,20 @@ func (d *differ) features(v imageView, site string, image *replay.Image) {
 			"to have it in "+pool+", switch journaling on by hand before applying: "+d.at(site).rbd("feature", "enable", v.ref.String(), "journaling", "--journal-pool", pool),
 			"the journal of an image that exists already is made beside it, not in %s", pool)
 	}
+}
+
+// writable ends what has left a primary that refuses every write.
+func (d *differ) writable(v imageView, site string, image *replay.Image) {
+	if !image.Unwritable {
+		return
+	}
+	d.change(Change{
+		ID: changeID(KindWritable, site, v.ref.String()), Kind: KindWritable, Site: site, Pool: v.pool, Image: v.ref.Name,
+		What: "let clients write again: a promotion or demotion of it was cut short", From: "refuses every write", To: "writable",
+		Command: d.at(site).rbd("mirror", "image", "demote", v.ref.String()) + " && " + d.at(site).rbd("mirror", "image", "promote", v.ref.String()),
+		Drift:   true,
+		act:     finishPromotion{site: site, ref: v.ref},
+	})
 }
 
 // enable wants mirroring of one image at its primary. In a pool in pool mode

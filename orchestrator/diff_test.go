@@ -54,6 +54,9 @@ var diffCases = []struct {
 		world.AddPool("a", "backups")
 		b.world = world
 	}},
+	{name: "primary-refuses-writes", plan: snapshots, change: func(b *bed) {
+		b.must(b.world.CutShort("a", ref("vm-1"), sim.CutMarked))
+	}},
 	{name: "pool-mode-changed", plan: oneWay, change: func(b *bed) {
 		b.must(b.world.Site("b").SetPoolMode(b.t.Context(), rbd, replay.PoolPool))
 	}},

@@ -47,7 +47,32 @@ func exchanged(from, to replay.Copy) bool {
 	return from.Image.Role == replay.RoleSecondary && to.Image.Role == replay.RolePrimary
 }
 
+// serves reports whether clients can write to a copy: a primary whose promotion
+// was cut short refuses it.
+func serves(c replay.Copy) bool {
+	return c.Image.Role == replay.RolePrimary && !c.Image.Unwritable
+}
+
+// promote makes a copy primary for clients to write to: where it is one already,
+// by ending what a promotion or a demotion that was cut short has left.
+func (x exchange) promote(c *crew, site string, copied replay.Copy, force bool) error {
+	return c.change(site, func(ctx context.Context, s Site) error {
+		if copied.Image.Role == replay.RolePrimary {
+			return s.FinishPromotion(ctx, x.ref)
+		}
+		return s.Promote(ctx, x.ref, force)
+	})
+}
+
+// standing words what a copy is.
+func standing(c replay.Copy) string {
+	if c.Image.Unwritable {
+		return fmt.Sprintf("%s that refuses every write", c.Image.Role)
+	}
+	return string(c.Image.Role)
+}
+
 // roles words the roles at both sites.
 func (x exchange) roles(from, to replay.Copy) string {
-	return fmt.Sprintf("%s at %s, %s at %s", from.Image.Role, x.from, to.Image.Role, x.to)
+	return fmt.Sprintf("%s at %s, %s at %s", standing(from), x.from, standing(to), x.to)
 }

@@ -1,38 +1,55 @@
 package orchestrator_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/replay/sim"
 )
 
-// TestResumedAfterDemotionCutShort has a process die in the middle of a demotion,
-// which the other side then never hears of. Who resumes mends that, and moves the
-// image, rather than to wait for the proof in vain.
-func TestResumedAfterDemotionCutShort(t *testing.T) {
+// TestResumedAfterCutShort has a process die in the middle of a change of roles,
+// and leave the image as librbd does then: so that the other side never hears of
+// the demotion, or so that nobody can write to the new primary. Who resumes mends
+// that, and moves the image, rather than to wait in vain or to call it done.
+func TestResumedAfterCutShort(t *testing.T) {
 	for i := range runScenes[:2] {
-		scene := &runScenes[i]
-		t.Run(scene.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				st := scene.stage(t)
-				p := &process{b: st.bed, at: -1, op: "Demote", death: diesAfter}
-				_, _, err := p.start(t.Context(), scene.prepare, orchestrator.RunOptions{Parallel: 1})
-				if !p.dead.Load() {
-					t.Fatalf("it did not die: %v", err)
-				}
-				time.Sleep(2 * orchestrator.LeaseTTL)
-				r, err := st.immortal().resume(t.Context(), orchestrator.RunOptions{})
-				if err != nil || r.Outcome != orchestrator.RunDone {
-					t.Fatalf("resumed: %v\n%s", err, story(r))
-				}
-				for _, u := range r.Units {
-					if u.Outcome != orchestrator.UnitMoved {
-						t.Errorf("%s is %s: %s", u.Unit.Name, u.Outcome, u.Why)
+		for _, c := range []struct {
+			op    string
+			death death
+			cut   sim.Cut
+		}{
+			{"Demote", diesBefore, sim.CutMarked},
+			{"Demote", diesAfter, sim.CutUnfinished},
+			{"Demote", diesAfter, sim.CutUntold},
+			{"CreateMirrorSnapshot", diesAfter, sim.CutUnfinished},
+			{"CreateMirrorSnapshot", diesAfter, sim.CutUntold},
+			{"Promote", diesAfter, sim.CutMarked},
+			{"Promote", diesAfter, sim.CutMarked | sim.CutUnfinished},
+		} {
+			scene := &runScenes[i]
+			t.Run(fmt.Sprintf("%s/%s/%s/%d", scene.name, c.op, c.death, c.cut), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					st := scene.stage(t)
+					p := &process{b: st.bed, at: -1, op: c.op, death: c.death, cut: c.cut}
+					_, _, err := p.start(t.Context(), scene.prepare, orchestrator.RunOptions{Parallel: 1})
+					if !p.dead.Load() {
+						t.Skipf("it has no such call: %v", err)
 					}
-				}
-				st.ends(nil)
+					time.Sleep(2 * orchestrator.LeaseTTL)
+					r, err := st.immortal().resume(t.Context(), orchestrator.RunOptions{})
+					if err != nil || r.Outcome != orchestrator.RunDone {
+						t.Fatalf("resumed: %v\n%s", err, story(r))
+					}
+					for _, u := range r.Units {
+						if u.Outcome != orchestrator.UnitMoved {
+							t.Errorf("%s is %s: %s", u.Unit.Name, u.Outcome, u.Why)
+						}
+					}
+					st.ends(nil)
+				})
 			})
-		})
+		}
 	}
 }

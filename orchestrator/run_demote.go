@@ -52,7 +52,7 @@ func (a snapshotAct) look(ctx context.Context, c *crew) (bool, string, error) {
 		return false, "", err
 	case from.Image.Role != replay.RolePrimary:
 		return true, a.roles(from, to), nil
-	case !c.past.tried(a.step):
+	case !c.past.tried(a.step) || replay.SnapshotCutShort(from.Image):
 		return false, "", nil
 	}
 	proof := replay.CaughtUp(from, to)
@@ -77,14 +77,14 @@ func (a demoteAct) look(ctx context.Context, c *crew) (bool, string, error) {
 		return false, "", err
 	}
 	if a.cutShort(from, to) {
-		return false, fmt.Sprintf("the demotion of %s at %s was cut short: it is not in the journal", a.ref, a.from), nil
+		return false, fmt.Sprintf("the demotion of %s at %s was cut short: %s will never see it", a.ref, a.from, a.to), nil
 	}
 	return from.Image.Role == replay.RoleSecondary, a.roles(from, to), nil
 }
 
 // cutShort reports whether a process died in the middle of the demotion. The
 // image is a secondary by then, but the other side would wait for ever for what
-// was never written into the journal.
+// was never written.
 func (demoteAct) cutShort(from, to replay.Copy) bool {
 	return to.Image.Role == replay.RoleSecondary && replay.DemotionCutShort(from.Image)
 }

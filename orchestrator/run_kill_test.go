@@ -272,6 +272,9 @@ func (st *staged) ends(account []string) {
 		if got, want := strings.TrimSpace(st.content(s.to, ref)), st.ink.last[ref]; got != want {
 			t.Errorf("%s at %s holds %q, acknowledged was %q", ref, s.to, got, want)
 		}
+		if err := st.world.Write(s.to, ref, 0, []byte("end")); err != nil {
+			t.Errorf("nobody can write to %s at %s: %v", ref, s.to, err)
+		}
 	}
 	if s.lost == "" && !s.split {
 		st.watch.nowhereTwo(t)

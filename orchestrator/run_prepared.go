@@ -42,7 +42,11 @@ func newRun(plan *plans.Plan, now time.Time, book Runbook, from, to, reason stri
 func (p *Prepared) already(stands []stand, to string) []stand {
 	return slices.DeleteFunc(slices.Clone(stands), func(s stand) bool {
 		if at := s.primaries(); len(at) == 1 && at[0] == to {
-			p.Run.Left = append(p.Run.Left, LeftImage{Ref: s.evidence.Ref, Why: "it is primary at " + to + " already"})
+			why := "it is primary at " + to + " already"
+			if there := s.site(to); there != nil && there.Image.Unwritable {
+				why += ", but refuses every write: drover plan apply mends that"
+			}
+			p.Run.Left = append(p.Run.Left, LeftImage{Ref: s.evidence.Ref, Why: why})
 			return true
 		}
 		return false

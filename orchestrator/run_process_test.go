@@ -39,6 +39,8 @@ type process struct {
 	between func(n int64, c sim.Call)
 	// op, if set, is the call of which it dies, the first of them, instead.
 	op string
+	// cut, if set, is what it leaves undone at that call.
+	cut sim.Cut
 
 	before int // runs that others had made
 
@@ -71,10 +73,15 @@ func (p *process) gate(ctx context.Context, c sim.Call, do func(context.Context)
 		return do(ctx)
 	}
 	id := p.imageID(c)
-	return p.change(p.op != "" && c.Op == p.op && !p.dead.Load(), func() error {
+	begun := func() {
+		if c.Op == "Demote" && (p.cut == sim.CutMarked || p.changes.Load()%2 == 0) {
+			_ = p.cutShort(c, sim.CutMarked)
+		}
+	}
+	return p.change(p.op != "" && c.Op == p.op && !p.dead.Load(), begun, func() error {
 		err := do(ctx)
-		if pool, name, ok := strings.Cut(c.Object, "/"); ok && err == nil && p.dead.Load() && (c.Op == "Demote" || c.Op == "CreateMirrorSnapshot") {
-			err = p.b.world.CutShort(c.Site, replay.Pool{Name: pool}.Image(name))
+		if err == nil && p.dead.Load() {
+			err = p.cutShort(c, p.cuts(c.Op))
 		}
 		return err
 	}, func() {
@@ -85,6 +92,30 @@ func (p *process) gate(ctx context.Context, c sim.Call, do func(context.Context)
 		defer cancel()
 		_ = do(late)
 	})
+}
+
+// cutsOf are the ways in which calls are left undone by who dies of them.
+var cutsOf = map[string][]sim.Cut{
+	"Demote":               {sim.CutUntold, sim.CutUnfinished},
+	"CreateMirrorSnapshot": {sim.CutUntold, sim.CutUnfinished},
+	"Promote":              {sim.CutMarked, sim.CutMarked | sim.CutUnfinished},
+}
+
+// cuts chooses what the process leaves undone at the call of which it dies.
+func (p *process) cuts(op string) sim.Cut {
+	ways := cutsOf[op]
+	if p.cut != 0 || len(ways) == 0 {
+		return p.cut
+	}
+	return ways[int(p.changes.Load())%len(ways)]
+}
+
+func (p *process) cutShort(c sim.Call, cut sim.Cut) error {
+	pool, name, ok := strings.Cut(c.Object, "/")
+	if !ok || cut == 0 {
+		return nil
+	}
+	return p.b.world.CutShort(c.Site, replay.Pool{Name: pool}.Image(name), cut)
 }
 
 // imageID is the id of the image that a call is for; "" where there is none.
@@ -110,8 +141,9 @@ func (p *process) meanwhile(f func(n int64, c sim.Call)) {
 	p.between = f
 }
 
-// change does what changes something, or dies of it.
-func (p *process) change(doomed bool, now func() error, later func()) error {
+// change does what changes something, or dies of it: when it has only begun, when
+// it has taken effect, or so that it takes effect later.
+func (p *process) change(doomed bool, begun func(), now func() error, later func()) error {
 	if p.changes.Add(1)-1 != p.at && !doomed {
 		if p.dead.Load() {
 			return errKilled
@@ -127,6 +159,7 @@ func (p *process) change(doomed bool, now func() error, later func()) error {
 		p.late = append(p.late, later)
 		p.mu.Unlock()
 	case diesBefore:
+		begun()
 	}
 	return errKilled
 }
@@ -157,12 +190,12 @@ func (r processRunner) State(ctx context.Context) (orchestrator.DaemonState, err
 
 func (r processRunner) Start(ctx context.Context) error {
 	start := func() error { return r.simRunner.Start(context.WithoutCancel(ctx)) }
-	return r.p.change(false, start, func() { _ = start() })
+	return r.p.change(false, func() {}, start, func() { _ = start() })
 }
 
 func (r processRunner) Stop(ctx context.Context) error {
 	stop := func() error { return r.simRunner.Stop(context.WithoutCancel(ctx)) }
-	return r.p.change(false, stop, func() { _ = stop() })
+	return r.p.change(false, func() {}, stop, func() { _ = stop() })
 }
 
 // sites opens the plan's sites for the process.

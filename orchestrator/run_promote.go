@@ -16,7 +16,7 @@ func (a promoteAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	return exchanged(from, to), a.roles(from, to), nil
+	return exchanged(from, to) && serves(to), a.roles(from, to), nil
 }
 
 func (a promoteAct) do(ctx context.Context, c *crew) error {
@@ -25,14 +25,17 @@ func (a promoteAct) do(ctx context.Context, c *crew) error {
 	case err != nil:
 		return err
 	case exchanged(from, to):
-		return nil
+		if serves(to) {
+			return nil
+		}
+		return a.exchange.promote(c, a.to, to, false)
 	case from.Image.Role == replay.RolePrimary:
 		return refusal("see who else is at work, then begin again", "%s is primary at %s", a.ref, a.from)
 	}
 	if proof := replay.CaughtUp(from, to); !proof.Final {
 		return fmt.Errorf("%s is not promoted at %s: %s", a.ref, a.to, proof.Why)
 	}
-	return c.change(a.to, func(ctx context.Context, s Site) error { return s.Promote(ctx, a.ref, false) })
+	return a.exchange.promote(c, a.to, to, false)
 }
 
 func (promoteAct) patience(c *crew) (time.Duration, time.Duration) {
@@ -50,7 +53,7 @@ func (a returnAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	return from.Image.Role == replay.RolePrimary, a.roles(from, to), nil
+	return serves(from), a.roles(from, to), nil
 }
 
 // seen looks at both; the other side may be silent as long as nobody has asked
@@ -80,10 +83,10 @@ func (a returnAct) seen(ctx context.Context, c *crew) (from, to replay.Copy, err
 
 func (a returnAct) do(ctx context.Context, c *crew) error {
 	from, _, err := a.seen(ctx, c)
-	if err != nil || from.Image.Role == replay.RolePrimary {
+	if err != nil || serves(from) {
 		return err
 	}
-	return c.change(a.from, func(ctx context.Context, s Site) error { return s.Promote(ctx, a.ref, false) })
+	return a.exchange.promote(c, a.from, from, false)
 }
 
 func (returnAct) patience(c *crew) (time.Duration, time.Duration) {
@@ -106,7 +109,7 @@ func (a verifyAct) look(ctx context.Context, c *crew) (bool, string, error) {
 		return false, "", err
 	}
 	if a.alone {
-		return to.Image.Role == replay.RolePrimary, fmt.Sprintf("%s at %s", to.Image.Role, a.to), nil
+		return serves(to), fmt.Sprintf("%s at %s", standing(to), a.to), nil
 	}
 	from, err := seen.at(a.from)
 	if err != nil {
@@ -115,7 +118,7 @@ func (a verifyAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if err := a.twoPrimaries(from, to); err != nil {
 		return false, "", err
 	}
-	return exchanged(from, to), a.roles(from, to), nil
+	return exchanged(from, to) && serves(to), a.roles(from, to), nil
 }
 
 func (verifyAct) do(context.Context, *crew) error { return nil }
@@ -139,7 +142,15 @@ func (a forceAct) do(ctx context.Context, c *crew) error {
 	if err := a.others.refuse(ctx, c, a.ref); err != nil {
 		return err
 	}
-	return c.change(a.to, func(ctx context.Context, s Site) error { return s.Promote(ctx, a.ref, true) })
+	seen, err := c.seen.fresh(ctx, a.ref)
+	if err != nil {
+		return err
+	}
+	to, err := seen.at(a.to)
+	if err != nil || serves(to) {
+		return err
+	}
+	return a.exchange.promote(c, a.to, to, true)
 }
 
 func (forceAct) patience(c *crew) (time.Duration, time.Duration) { return c.callTime, 2 * time.Second }

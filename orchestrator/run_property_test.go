@@ -445,8 +445,12 @@ func (h *runHistory) check() {
 			h.t.Errorf("%s is primary at %v", ref, at)
 		case forced && h.loses(ref):
 		default:
-			if got, want := strings.TrimSpace(h.content(at[len(at)-1], ref)), h.ink.last[ref]; got != want {
+			serves := at[len(at)-1]
+			if got, want := strings.TrimSpace(h.content(serves, ref)), h.ink.last[ref]; got != want {
 				h.t.Errorf("%s at %v holds %q, acknowledged was %q", ref, at, got, want)
+			}
+			if err := h.world.Write(serves, ref, 0, []byte("end")); errors.Is(err, replay.ErrReadOnly) {
+				h.t.Errorf("nobody can write to %s at %s: %v", ref, serves, err)
 			}
 		}
 	}

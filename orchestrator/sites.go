@@ -66,6 +66,7 @@ type RoleChanger interface {
 	Demote(ctx context.Context, ref replay.ImageRef) error
 	Resync(ctx context.Context, ref replay.ImageRef) error
 	Announce(ctx context.Context, ref replay.ImageRef) error
+	FinishPromotion(ctx context.Context, ref replay.ImageRef) error
 }
 
 // Fencer shuts clients out.

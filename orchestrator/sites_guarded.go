@@ -119,6 +119,10 @@ func (g guardedSite) Announce(ctx context.Context, ref replay.ImageRef) error {
 	return g.change(ctx, func() error { return g.Site.Announce(ctx, ref) })
 }
 
+func (g guardedSite) FinishPromotion(ctx context.Context, ref replay.ImageRef) error {
+	return g.change(ctx, func() error { return g.Site.FinishPromotion(ctx, ref) })
+}
+
 func (g guardedSite) CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error {
 	return g.change(ctx, func() error { return g.Site.CreateSnapshot(ctx, ref, name) })
 }

@@ -54,6 +54,10 @@ type Image struct {
 	// Demoted: this copy was primary or followed one that was, and its newest
 	// tag or mirror snapshot is a demotion. Filled with WithPositions.
 	Demoted bool `json:"demoted,omitempty"`
+	// Unwritable: a primary that refuses every write (EROFS), because a promotion
+	// or a demotion of it was cut short (see [Mirroring.FinishPromotion]). Filled
+	// WithHeader and WithPositions.
+	Unwritable bool `json:"unwritable,omitempty"`
 
 	// With WithHeader.
 	Size       uint64    `json:"size,omitempty"`        // bytes
@@ -202,7 +206,10 @@ type Snapshot struct {
 // MirrorSnapshot is what mirroring keeps with its own snapshots.
 type MirrorSnapshot struct {
 	State MirrorSnapshotState `json:"state"`
-	// Complete: the whole content has arrived. Always true at the primary.
+	// Complete: the whole content has arrived. At the primary: the client that took
+	// it has not died in the middle; nobody ever copies one that is not complete
+	// (tools/rbd_mirror/image_replayer/snapshot/Replayer.cc:
+	// scan_remote_mirror_snapshots), and librbd drops it when it takes the next one.
 	Complete bool `json:"complete"`
 	// PrimaryUUID and PrimaryID name the snapshot at the primary that this one
 	// is the copy of (on secondaries).

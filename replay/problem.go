@@ -25,6 +25,7 @@ const (
 	ProblemDiverged          ProblemCode = "histories-diverged"
 	ProblemSplitBrain        ProblemCode = "split-brain-reported"
 	ProblemNoPrimary         ProblemCode = "no-primary"
+	ProblemUnwritable        ProblemCode = "primary-refuses-writes"
 	ProblemDifferentImages   ProblemCode = "different-images"
 	ProblemImageMissing      ProblemCode = "image-missing"
 	ProblemNotMirrored       ProblemCode = "not-mirrored"
@@ -81,6 +82,7 @@ var problemKinds = []ProblemKind{
 	{ProblemDiverged, SeverityCritical, SplitBrain, "stop the writers at both sites; drover halt set PLAN --split keeps all changes off; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
 	{ProblemSplitBrain, SeverityCritical, SplitBrain, "stop the writers at both sites; drover halt set PLAN --split keeps all changes off; drover resync PLAN $IMAGE --keep SITE --dry-run shows what each side holds, and what is lost by keeping either"},
 	{ProblemNoPrimary, SeverityCritical, Stranded, "drover resync PLAN $IMAGE --keep SITE --dry-run shows which copy was written last; it makes that one primary again"},
+	{ProblemUnwritable, SeverityCritical, Degraded, "drover runs resume PLAN where a run is open; else drover plan apply PLAN lets clients write again (rbd mirror image demote $IMAGE and promote $IMAGE at $SITE do it too)"},
 	{ProblemDifferentImages, SeverityCritical, Degraded, "the sites hold two images of one name: rename or disable mirroring of the wrong one"},
 	{ProblemImageMissing, SeverityCritical, Unprotected, "create the image, or take it out of the plan"},
 	{ProblemNotMirrored, SeverityCritical, Unprotected, "drover plan apply PLAN"},

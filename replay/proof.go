@@ -167,15 +167,24 @@ func demotionReplayed(primary, secondary *Journal, primaryUUID string, have Posi
 	return ""
 }
 
-// DemotionCutShort reports whether the demotion of an image in journal mode was
-// begun and never completed: its journal has the tag of it, and nothing was
-// committed under that tag. librbd allocates the tag, which makes the image a
-// secondary, before it appends and commits the event that the other side waits
-// for (librbd/Journal.cc, Journal<I>::demote); a client killed in between leaves
-// the image so (observed on 16.2.15).
+// DemotionCutShort reports whether the demotion of an image was begun and never
+// completed: the image is a secondary, and the other side will never hear why.
+//
+// In journal mode the journal has the tag of it, and nothing was committed under
+// that tag. librbd allocates the tag, which makes the image a secondary, before it
+// appends and commits the event that the other side waits for (librbd/Journal.cc,
+// Journal<I>::demote). In snapshot mode the demotion snapshot is there, and is not
+// complete: librbd marks it so when it has written the image's state beside it
+// (librbd/operation/SnapshotCreateRequest.cc). A client killed in between leaves
+// the image so (both observed on 16.2.15). Promoted, which needs no force, and
+// demoted again it is whole.
 func DemotionCutShort(image Image) bool {
-	if image.Mode != ModeJournal || image.Role != RoleSecondary {
+	if image.Role != RoleSecondary {
 		return false
+	}
+	if image.Mode == ModeSnapshot {
+		newest, ok := newestMirrorSnapshot(image)
+		return ok && newest.Mirror.State == SnapPrimaryDemoted && !newest.Mirror.Complete
 	}
 	demotion, ok := image.Journal.newestTag()
 	if !ok || demotion.Owner != OwnerOrphan {
@@ -187,6 +196,13 @@ func DemotionCutShort(image Image) bool {
 	}
 	have, any := local.Newest()
 	return !any || have.Tag < demotion.TID
+}
+
+// SnapshotCutShort reports whether the newest mirror snapshot of a primary is not
+// complete: whoever took it is at it at this moment, or has died.
+func SnapshotCutShort(image Image) bool {
+	newest, ok := newestMirrorSnapshot(image)
+	return ok && image.Role == RolePrimary && newest.Mirror.State == SnapPrimary && !newest.Mirror.Complete
 }
 
 func (j *Journal) newestTag() (JournalTag, bool) {
@@ -217,6 +233,8 @@ func caughtUpSnapshot(primary, secondary Copy) Proof {
 		return Proof{Why: "the primary has no mirror snapshot (or its snapshots have not been read)"}
 	case newest.Mirror.follows():
 		return Proof{PrimarySnapshot: newest.ID, Why: fmt.Sprintf("the primary's newest mirror snapshot is %s", newest.Mirror.State)}
+	case !newest.Mirror.Complete:
+		return Proof{PrimarySnapshot: newest.ID, Why: fmt.Sprintf("the primary's newest mirror snapshot (%d) is not complete: nobody can copy it", newest.ID)}
 	}
 	proof := Proof{PrimarySnapshot: newest.ID}
 	held, ok := newestMirrorSnapshot(secondary.Image)

@@ -152,6 +152,13 @@ type Mirroring interface {
 	// and a client that dies between taking one and telling of it leaves it
 	// waiting for ever (observed on 16.2.15).
 	Announce(ctx context.Context, ref ImageRef) error
+	// FinishPromotion lets clients write to a primary that refuses it: in snapshot
+	// mode librbd marks an image as non-primary beside its snapshots, before it
+	// demotes it and until it has promoted it, and who dies in between leaves the
+	// mark, which no promotion removes any more (observed on 16.2.15). It takes a
+	// mirror snapshot where that was cut short too. A primary without the mark is no
+	// error; an image that is not primary is ErrReadOnly.
+	FinishPromotion(ctx context.Context, ref ImageRef) error
 
 	// Reports lists what daemons wrote about each mirrored image of the pool:
 	// the local daemon's report and those of peers, as held by this cluster.

@@ -128,6 +128,9 @@ func (j *judge) sites() {
 		if s.Image.State == StateCreating || s.Image.State == StateDisabling {
 			j.problemf(ProblemTransitional, s.Site, "mirroring of the image is %s at %s", s.Image.State, s.Site)
 		}
+		if s.Image.Unwritable && !j.HandingOver {
+			j.problemf(ProblemUnwritable, s.Site, "the image is primary at %s and refuses every write: a promotion or demotion of it was cut short", s.Site)
+		}
 		if n := mirrorSnapshots(*s.Image); n > j.Limits.Snapshots {
 			j.problemf(ProblemSnapshotsPiling, s.Site, "%d mirror snapshots at %s", n, s.Site)
 		}

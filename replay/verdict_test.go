@@ -102,6 +102,10 @@ func judgements() []judged {
 		{"two primaries, even inside a run", with(j, func(e *Evidence, _, b *site) {
 			b.Image.Role, e.HandingOver, e.Resyncing = RolePrimary, true, true
 		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries}, ""},
+		{"a primary that refuses writes", with(j, func(_ *Evidence, a, _ *site) { a.Image.Unwritable = true }), Degraded, []ProblemCode{ProblemUnwritable}, ""},
+		{"a primary that refuses writes for as long as it is being promoted", with(j, func(e *Evidence, a, _ *site) {
+			a.Image.Unwritable, e.HandingOver = true, true
+		}), HandingOver, nil, ""},
 		{"two images of one name", with(j, func(_ *Evidence, _, b *site) {
 			b.Image.Role, b.Image.GlobalID = RolePrimary, "h"
 		}), Degraded, []ProblemCode{ProblemDifferentImages}, ""},

@@ -6,12 +6,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/plans"
@@ -102,10 +99,7 @@ func processRunner(plan *plans.Plan, site plans.Site) *runner {
 	daemon := site.Daemon
 	p := &rbdmirror.Process{
 		Site: site.Name, Plan: plan.Name, Cluster: site.Cluster, Conf: site.Conf,
-		User: daemon.User, Keyring: daemon.Keyring, Dir: daemon.Directory, Binary: daemon.Binary,
-	}
-	for _, key := range slices.Sorted(maps.Keys(daemon.Options)) {
-		p.Args = append(p.Args, "--"+strings.ReplaceAll(key, "_", "-")+"="+daemon.Options[key])
+		User: daemon.User, Keyring: daemon.Keyring, Dir: daemon.Directory, Binary: daemon.Binary, Options: daemon.Options,
 	}
 	if plan.Peers.By == plans.PeerByConf {
 		for _, other := range plan.Sites {
@@ -114,25 +108,12 @@ func processRunner(plan *plans.Plan, site plans.Site) *runner {
 			}
 		}
 	}
-	line := fmt.Sprintf("cd %s && setsid %s --cluster %s --id %s%s &", daemon.Directory, daemon.Binary, site.Cluster, strings.TrimPrefix(daemon.User, "client."), words(p.Args))
+	line := fmt.Sprintf("cd %s && setsid %s --cluster %s --id %s & # with, in its %s.conf: [%s] %s", daemon.Directory, daemon.Binary, site.Cluster,
+		strings.TrimPrefix(daemon.User, "client."), site.Cluster, daemon.User, strings.Join(p.ConfLines(), "; "))
 	return &runner{
 		Runner: p, remove: p.Remove, start: line,
 		stop: fmt.Sprintf("kill $(jq .pid %s)", filepath.Join(daemon.Directory, "rbd-mirror.json")),
 	}
-}
-
-// words are options on a command line, each behind a blank.
-func words(args []string) string {
-	var b strings.Builder
-	for _, arg := range args {
-		if strings.ContainsFunc(arg, func(r rune) bool {
-			return !strings.ContainsRune("-_=./:,@%+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-		}) {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		b.WriteString(" " + arg)
-	}
-	return b.String()
 }
 
 // peerConf is how a site's daemon reaches another site by conf file.

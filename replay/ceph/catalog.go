@@ -172,7 +172,7 @@ func (s *Site) describe(io *rados.IOContext, image replay.Image, detail replay.D
 	byJournal := image.Mirrored() && image.Mode == replay.ModeJournal
 	if detail&replay.WithHeader != 0 || bySnapshot {
 		prefix := ""
-		if detail&replay.WithHeader == 0 {
+		if detail&(replay.WithHeader|replay.WithPositions) == 0 {
 			prefix = cls.SnapshotKey
 		}
 		omap, err := readOmap(io, cls.HeaderObject(image.ID), prefix)
@@ -188,6 +188,10 @@ func (s *Site) describe(io *rados.IOContext, image replay.Image, detail replay.D
 		}
 		if bySnapshot {
 			image.Role, image.Demoted = cls.SnapshotRole(snaps)
+			image.Unwritable, err = unwritable(image, omap, detail)
+			if err != nil {
+				return described{}, err
+			}
 		}
 	}
 	if byJournal {
@@ -216,6 +220,15 @@ func (s *Site) takeHeader(image *replay.Image, omap map[string][]byte, detail re
 		image.Parent, err = s.parent(image.Ref.Pool, *header.Parent, names)
 	}
 	return header.Snapshots, err
+}
+
+// unwritable reads whether a primary is still marked as one that is not.
+func unwritable(image replay.Image, omap map[string][]byte, detail replay.Detail) (bool, error) {
+	if image.Role != replay.RolePrimary || detail&(replay.WithHeader|replay.WithPositions) == 0 {
+		return false, nil
+	}
+	features, err := cls.DecodeFeatures(omap)
+	return features.Has(replay.FeatureNonPrimary), err
 }
 
 func takeJournal(io *rados.IOContext, image *replay.Image, detail replay.Detail) error {

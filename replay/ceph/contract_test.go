@@ -11,6 +11,7 @@ import (
 	librbd "github.com/ceph/go-ceph/rbd"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/ceph/cls"
 	"github.com/drover-io/drover/replay/sitetest"
 )
 
@@ -31,6 +32,7 @@ func TestContract(t *testing.T) {
 				return write(site.Name(), ref, offset, data)
 			},
 			Spoil:       spoil,
+			CutShort:    cutShort,
 			StartDaemon: func(ctx context.Context, site replay.Site) error { return world.Site(site.Name()).StartMirror(ctx) },
 			StopDaemon:  func(_ context.Context, site replay.Site) error { return world.Site(site.Name()).StopMirror() },
 			Pause:       time.Sleep,
@@ -97,5 +99,27 @@ func spoil(ctx context.Context, site replay.Site, ref replay.ImageRef) (mend fun
 	}
 	return mend, inPool(site.Name(), ref.Pool, func(io *rados.IOContext) error {
 		return io.RmOmapKeys(header, []string{"size"})
+	})
+}
+
+// cutShort takes back what librbd does last when it takes a mirror snapshot, and
+// when it promotes an image: it has a class of its own do both.
+func cutShort(ctx context.Context, site replay.Site, ref replay.ImageRef, unfinished, marked bool) error {
+	image, err := site.Image(ctx, ref)
+	if err != nil {
+		return err
+	}
+	op := rados.CreateWriteOp()
+	defer op.Release()
+	if unfinished {
+		in := binary.LittleEndian.AppendUint64(nil, newestID(image))
+		in = append(in, 0) // not complete
+		op.Exec(cls.ImageClass, "mirror_image_snapshot_set_copy_progress", binary.LittleEndian.AppendUint64(in, 0))
+	}
+	if marked {
+		op.Exec(cls.ImageClass, cls.SetFeaturesMethod, cls.EncodeSetFeatures(replay.FeatureNonPrimary, replay.FeatureNonPrimary))
+	}
+	return inPool(site.Name(), ref.Pool, func(io *rados.IOContext) error {
+		return op.Operate(io, cls.HeaderObject(image.ID), rados.OperationNoFlag)
 	})
 }

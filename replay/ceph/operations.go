@@ -83,6 +83,7 @@ var (
 	opMirrorSnap = operation{name: "take mirror snapshot of image", needs: needsOSD, hints: hints{
 		einval: "only a primary that is mirrored by snapshots has them",
 	}}
+	opFinish   = operation{name: "finish promotion of image", needs: needsOSD}
 	opAnnounce = operation{name: "announce changes of image", needs: needsOSD}
 	opReports  = operation{name: "list mirroring reports of", needs: needsOSD}
 	opJournal  = operation{name: "read journal of image", needs: needsOSD}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/drover-io/drover/replay"
@@ -51,10 +52,19 @@ func (p *Process) prepare() error {
 	return nil
 }
 
+// laidConf is a conf as the daemon reads it.
+type laidConf struct {
+	PeerConf
+	options []string // more of them, for its user
+}
+
 // confs are the confs that the daemon reads: its own cluster's, then its peers'.
-func (p *Process) confs() []PeerConf {
-	local := PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}
-	return append([]PeerConf{local}, p.Peers...)
+func (p *Process) confs() []laidConf {
+	confs := []laidConf{{PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}, p.ConfLines()}}
+	for _, peer := range p.Peers {
+		confs = append(confs, laidConf{PeerConf: peer})
+	}
+	return confs
 }
 
 // contents is one hash of all that prepare would lay: a daemon reads it once, when
@@ -62,7 +72,7 @@ func (p *Process) confs() []PeerConf {
 func (p *Process) contents() (string, error) {
 	sum := sha256.New()
 	for _, c := range p.confs() {
-		_, _ = fmt.Fprintf(sum, "%q %q\n", c.Cluster, c.User) // a hash never fails to write
+		_, _ = fmt.Fprintf(sum, "%q %q %q\n", c.Cluster, c.User, c.options) // a hash never fails to write
 		for _, path := range []string{c.Conf, c.Keyring} {
 			var content []byte
 			if path != "" {
@@ -106,9 +116,9 @@ func folderHint(err error) string {
 	return ""
 }
 
-// layConf puts CLUSTER.conf into the folder: a link, so that a change of the
-// original is seen; or, where a keyring is given apart, a copy that names it.
-func (p *Process) layConf(c PeerConf) error {
+// layConf puts CLUSTER.conf into the folder: a copy of the conf with what is given
+// apart for the daemon's user, or a link where that is nothing.
+func (p *Process) layConf(c laidConf) error {
 	op := "lay " + c.Cluster + ".conf"
 	conf, err := filepath.Abs(c.Conf)
 	if err != nil {
@@ -125,17 +135,21 @@ func (p *Process) layConf(c PeerConf) error {
 	if err := ignoreMissing(os.Remove(target)); err != nil {
 		return p.fail(op, fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
 	}
-	if c.Keyring == "" {
-		err = os.Symlink(conf, target)
-	} else {
-		var keyring string
-		if keyring, err = filepath.Abs(c.Keyring); err != nil {
+	lines := c.options
+	if c.Keyring != "" {
+		keyring, err := filepath.Abs(c.Keyring)
+		if err != nil {
 			return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "")
 		}
 		if _, err := os.Stat(keyring); err != nil {
 			return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "check keyring: of the plan")
 		}
-		content = fmt.Appendf(bytes.TrimRight(content, "\n"), "\n\n[%s]\n\tkeyring = %s\n", c.User, keyring)
+		lines = append([]string{"keyring = " + keyring}, lines...)
+	}
+	if len(lines) == 0 {
+		err = os.Symlink(conf, target)
+	} else {
+		content = fmt.Appendf(bytes.TrimRight(content, "\n"), "\n\n[%s]\n\t%s\n", c.User, strings.Join(lines, "\n\t"))
 		err = os.WriteFile(target, content, 0o600)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,8 +45,12 @@ type Process struct {
 	Peers []PeerConf
 	// Dir is the run folder, of this daemon alone. It is made when missing.
 	Dir    string
-	Binary string   // empty: rbd-mirror, from PATH
-	Args   []string // more options
+	Binary string // empty: rbd-mirror, from PATH
+	// Options are Ceph options, on top of [DefaultOptions]. They are laid into the
+	// conf that the daemon reads: it makes a client of its own for each pool and
+	// cluster, and these know the conf and not the daemon's command line
+	// (tools/rbd_mirror/PoolReplayer.cc: init_rados).
+	Options map[string]string
 
 	// StartTimeout is how long a start is watched (default 5 s): until the admin
 	// socket answers, or the process ends.
@@ -56,6 +61,31 @@ type Process struct {
 }
 
 var _ Runner = (*Process)(nil)
+
+// DefaultOptions are what Ceph has otherwise for the daemon.
+//
+// A demotion reaches a copy in journal mode when rbd-mirror looks for journal
+// events the next time, every 5 s by default, and a switchover waits for that. The
+// price of 2 s is one small read for each idle image and 2 s.
+var DefaultOptions = map[string]string{"rbd_mirror_journal_poll_age": "2"}
+
+// ConfLines are what the daemon's user has in the conf beside what is there,
+// sorted, each as NAME = VALUE.
+func (p *Process) ConfLines() []string {
+	all := maps.Clone(DefaultOptions)
+	for name, value := range p.Options {
+		all[strings.ReplaceAll(name, "-", "_")] = value
+	}
+	lines := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		value := all[name]
+		if strings.ContainsAny(value, "#;") { // they would begin a comment
+			value = `"` + value + `"`
+		}
+		lines = append(lines, name+" = "+value)
+	}
+	return lines
+}
 
 func (p *Process) fail(op string, err error, hint string) error {
 	return &Error{Op: op, Site: p.Site, Err: err, Hint: hint}
@@ -89,13 +119,13 @@ func (p *Process) complete() (*Process, error) {
 // args are the options of the daemon. Each of its Ceph contexts opens an admin
 // socket, so the path must tell them apart.
 func (p *Process) args() []string {
-	return append([]string{
+	return []string{
 		"--foreground",
 		"--cluster", p.Cluster,
 		"--id", strings.TrimPrefix(p.User, "client."),
 		"--log-file", filepath.Join(p.Dir, logFile),
 		"--admin-socket", filepath.Join(p.Dir, "$pid.$cctid.asok"),
-	}, p.Args...)
+	}
 }
 
 // Ensure starts the daemon unless it runs, and watches the start.

@@ -53,8 +53,9 @@ func TestProcessLife(t *testing.T) {
 	if note[0] != first.Folder || note[1] != "" || !strings.Contains(note[2], "--cluster site-b --id rbd-mirror.site-b") {
 		t.Errorf("home, CEPH_CONF and options: %q", note)
 	}
-	if link, err := os.Readlink(filepath.Join(p.Dir, "site-b.conf")); err != nil || link != p.Conf {
-		t.Errorf("conf links to %s, %v", link, err)
+	const laid = "\n[client.rbd-mirror.site-b]\n\trbd_mirror_journal_poll_age = 2\n"
+	if conf, err := os.ReadFile(filepath.Join(p.Dir, "site-b.conf")); err != nil || !strings.HasSuffix(string(conf), laid) {
+		t.Errorf("conf %q, %v", conf, err)
 	}
 
 	other := *p // another drover, later
@@ -62,7 +63,7 @@ func TestProcessLife(t *testing.T) {
 	if err != nil || again.PID != first.PID {
 		t.Errorf("found: %+v, %v", again, err)
 	}
-	other.Args = []string{"--debug-rbd-mirror", "20"}
+	other.Options = map[string]string{"debug_rbd_mirror": "20"}
 	if st, err := other.Status(ctx); err != nil || !st.Outdated || !st.Running {
 		t.Errorf("with other options: %+v, %v", st, err)
 	}
@@ -97,7 +98,7 @@ func TestOutdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(p *Process){
-		"option":  func(p *Process) { p.Args = []string{"--debug-rbd-mirror", "20"} },
+		"option":  func(p *Process) { p.Options = map[string]string{"debug_rbd_mirror": "20"} },
 		"user":    func(p *Process) { p.User = "client.other" },
 		"keyring": func(*Process) { writeFile(t, keyring, "[client.rbd-mirror.site-b]\n\tkey = y\n") },
 		"conf":    func(p *Process) { writeFile(t, p.Conf, "[global]\nmon host = 127.0.0.2\n") },
@@ -316,12 +317,13 @@ func TestKeyringApart(t *testing.T) {
 	p := fakeProcess(t, "run")
 	p.Keyring = writeFile(t, filepath.Join(t.TempDir(), "key"), "[client.rbd-mirror.site-b]\n\tkey = x\n")
 	p.Peers = []PeerConf{{Cluster: "remote", Conf: p.Conf}}
+	p.Options = map[string]string{"rbd-mirror-journal-poll-age": "7", "debug_rbd_mirror": "0/5; no comment"}
 	if _, err := p.Ensure(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	conf, err := os.ReadFile(filepath.Join(p.Dir, "site-b.conf"))
 	if err != nil || !strings.Contains(string(conf), "mon host = 127.0.0.1") ||
-		!strings.HasSuffix(string(conf), "[client.rbd-mirror.site-b]\n\tkeyring = "+p.Keyring+"\n") {
+		!strings.HasSuffix(string(conf), "[client.rbd-mirror.site-b]\n\tkeyring = "+p.Keyring+"\n\tdebug_rbd_mirror = \"0/5; no comment\"\n\trbd_mirror_journal_poll_age = 7\n") {
 		t.Errorf("conf %q, %v", conf, err)
 	}
 	if _, err := os.Readlink(filepath.Join(p.Dir, "remote.conf")); err != nil {

@@ -51,6 +51,7 @@ var words = map[string]string{
 	"Resync":               "resync image",
 	"CreateMirrorSnapshot": "create mirror snapshot of image",
 	"Announce":             "announce changes of image",
+	"FinishPromotion":      "finish promotion of image",
 	"CreateSnapshot":       "create snapshot of image",
 	"RemoveSnapshot":       "remove snapshot of image",
 	"AddMirrorSchedule":    "add mirror snapshot schedule",

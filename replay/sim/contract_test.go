@@ -33,6 +33,16 @@ func TestContract(t *testing.T) {
 				list := w.Inject(sim.Fault{Site: site.Name(), Op: "Images", Object: ref.String(), Errno: syscall.EIO})
 				return func(context.Context) error { look(); list(); return nil }, nil
 			},
+			CutShort: func(_ context.Context, site replay.Site, ref replay.ImageRef, unfinished, marked bool) error {
+				var cut sim.Cut
+				if unfinished {
+					cut |= sim.CutUnfinished
+				}
+				if marked {
+					cut |= sim.CutMarked
+				}
+				return w.CutShort(site.Name(), ref, cut)
+			},
 			StartDaemon: func(_ context.Context, site replay.Site) error { w.StartDaemon(site.Name()); return nil },
 			StopDaemon:  func(_ context.Context, site replay.Site) error { w.StopDaemon(site.Name()); return nil },
 			Pause:       w.Advance,

@@ -32,7 +32,7 @@ func (s *Site) EnableFeatures(ctx context.Context, ref replay.ImageRef, features
 		if features == 0 {
 			return nil
 		}
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "cannot update features of a non-primary image")
 		}
 		if err := i.bearable(features); err != nil {
@@ -94,7 +94,7 @@ func (s *Site) DisableFeatures(ctx context.Context, ref replay.ImageRef, feature
 		if features == 0 {
 			return nil
 		}
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "cannot update features of a non-primary image")
 		}
 		if features.Has(replay.FeatureJournaling) {

@@ -11,6 +11,10 @@ import (
 func (r *route) snapshot(local, remote *image) {
 	theirs, ours := r.newestFor(remote, local), local.newestMirror()
 	if ours != nil && !ours.Mirror.Complete {
+		if ours.Mirror.primary() {
+			r.park(local, replay.ReportError, "incomplete local primary snapshot")
+			return
+		}
 		r.w.quiet = false
 		r.copySnapshot(local, remote, ours)
 		return
@@ -19,6 +23,9 @@ func (r *route) snapshot(local, remote *image) {
 	case theirs == nil || ours != nil && !remote.holdsOrigin(ours.Origin):
 		r.park(local, replay.ReportError, "split-brain")
 	case ours != nil && theirs.Origin == ours.Origin:
+		if sn := remote.newestMirror(); !remote.Hushed && !sn.Mirror.Complete {
+			theirs = sn // it is seen, and never copied
+		}
 		r.level(local, theirs)
 	case !theirs.Mirror.primary():
 		r.park(local, replay.ReportUnknown, "remote image is not primary")
@@ -33,7 +40,7 @@ func (r *route) snapshot(local, remote *image) {
 func (r *route) newestFor(remote, local *image) *snapshot {
 	hushed := remote.Hushed
 	for _, sn := range slices.Backward(remote.Snaps) {
-		if sn.Mirror == nil {
+		if sn.Mirror == nil || sn.Mirror.primary() && !sn.Mirror.Complete {
 			continue
 		}
 		if hushed {

@@ -30,6 +30,9 @@ type image struct {
 	// Hushed: the newest mirror snapshot was taken by a client that died before
 	// it told those who watch the image.
 	Hushed bool `json:"hushed,omitempty"`
+	// Marked: it is marked as non-primary though it is not, by a client that died
+	// while it promoted or demoted it.
+	Marked bool `json:"marked,omitempty"`
 
 	writers []*writer // of handles in this process
 }
@@ -136,6 +139,9 @@ func (i *image) shown(pool replay.Pool, n *namespace, detail replay.Detail) repl
 	if detail&replay.WithHeader != 0 {
 		i.header(&out)
 	}
+	if detail&(replay.WithHeader|replay.WithPositions) != 0 {
+		out.Unwritable = bySnapshot && i.Marked && out.Role == replay.RolePrimary
+	}
 	if detail&replay.WithPositions != 0 {
 		out.Demoted = i.demoted()
 		if i.Mirror != nil && i.Mirror.Mode == replay.ModeJournal && i.Journal != nil {
@@ -148,7 +154,7 @@ func (i *image) shown(pool replay.Pool, n *namespace, detail replay.Detail) repl
 // header fills in what the image's header says.
 func (i *image) header(out *replay.Image) {
 	out.Size, out.ObjectSize, out.Features = i.Size, i.ObjectSize, i.Features
-	if out.Role == replay.RoleSecondary {
+	if out.Role == replay.RoleSecondary || i.Marked {
 		out.Features |= i.nonPrimary()
 	}
 	if i.Parent != nil {
@@ -182,6 +188,9 @@ func (i *image) role(n *namespace) replay.Role {
 	}
 	return replay.RoleSecondary
 }
+
+// readOnly reports whether nobody may write to the image.
+func (i *image) readOnly(n *namespace) bool { return i.role(n) == replay.RoleSecondary || i.Marked }
 
 func (i *image) demoted() bool {
 	switch {
@@ -306,7 +315,7 @@ func (s *Site) CreateImage(ctx context.Context, ref replay.ImageRef, spec replay
 // RemoveImage removes an image that nothing depends on.
 func (s *Site) RemoveImage(ctx context.Context, ref replay.ImageRef) error {
 	return s.image(ctx, "RemoveImage", ref, func(c *cluster, n *namespace, i *image) error {
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "mirrored image is not primary")
 		}
 		if len(i.Users)+len(i.writers) > 0 {

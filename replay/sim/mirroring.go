@@ -146,7 +146,7 @@ func (s *Site) Promote(ctx context.Context, ref replay.ImageRef, force bool) err
 			i.Journal.begin(w.epoch(), "", w.state.Now)
 			return nil
 		}
-		if sn := i.newestMirror(); sn != nil && !sn.Mirror.Complete {
+		if sn := i.newestMirror(); sn != nil && !sn.Mirror.Complete && !sn.Mirror.primary() {
 			// What is half copied is rolled back to the last whole snapshot.
 			i.dropSnap(sn)
 			if whole := i.newestComplete(); whole != nil {

@@ -103,7 +103,7 @@ func (w *World) write(p *pool, n *namespace, i *image, offset uint64, data []byt
 	if offset > i.Size || uint64(len(data)) > i.Size-offset {
 		return fail(einval, "write beyond the end of the image")
 	}
-	if i.role(n) == replay.RoleSecondary {
+	if i.readOnly(n) {
 		return fail(erofs, "image is not primary")
 	}
 	if p.Quota > 0 && p.used()+uint64(len(data)) > p.Quota {

@@ -124,15 +124,18 @@ func (w *World) mark(n *namespace, i *image, state replay.MirrorSnapshotState) *
 		Origin: w.epoch(),
 		Mirror: &mirrorSnapshot{State: state, Complete: true, Peers: peers, Users: users},
 	}, w.state.Now)
+	i.Marked = false
 	i.trimMirror()
 	return sn
 }
 
-// trimMirror removes primary mirror snapshots that no peer needs. Beyond what
+// trimMirror removes primary mirror snapshots that no peer needs, and those whose
+// maker died before they were complete. Beyond what
 // may be kept the second oldest goes: the oldest may be the one that a peer
 // has (librbd/mirror/snapshot/CreatePrimaryRequest.cc: unlink_peer).
 func (i *image) trimMirror() {
 	newest := i.newestMirror()
+	i.Snaps = slices.DeleteFunc(i.Snaps, func(sn *snapshot) bool { return sn.Mirror != nil && sn.Mirror.primary() && !sn.Mirror.Complete })
 	var kept []*snapshot
 	for _, sn := range slices.Clone(i.Snaps) {
 		if sn.Mirror == nil || sn.Mirror.State != replay.SnapPrimary {
@@ -162,7 +165,9 @@ func (s *Site) CreateMirrorSnapshot(ctx context.Context, ref replay.ImageRef) (i
 		if len(n.receivers()) == 0 {
 			return fail(einval, "no mirror tx peers configured for the pool")
 		}
+		marked := i.Marked
 		id = s.w.mark(n, i, replay.SnapPrimary).ID
+		i.Marked = marked
 		return nil
 	})
 	return id, err
@@ -176,18 +181,58 @@ func (s *Site) Announce(ctx context.Context, ref replay.ImageRef) error {
 	})
 }
 
-// CutShort leaves an image as a client does that dies at the end of a call, after
-// it has demoted the image or taken a mirror snapshot of it: in snapshot mode
-// nobody has been told, in journal mode the tag of the demotion is there without
-// the event (both seen on 16.2.15).
-func (w *World) CutShort(site string, ref replay.ImageRef) error {
-	return w.Site(site).outside(ref, func(_ *cluster, _ *namespace, i *image) error {
+// Cut is what a client leaves undone that dies in the middle of a call (all of
+// them seen on 16.2.15).
+type Cut uint8
+
+// The cuts of an image in snapshot mode; they go together.
+const (
+	// CutUntold: the mirror snapshot is there, and nobody has been told.
+	CutUntold Cut = 1 << iota
+	// CutUnfinished: the mirror snapshot is there, and not complete.
+	CutUnfinished
+	// CutMarked: a primary is marked as non-primary, by a demotion that has only
+	// begun, or yet, by a promotion that was nearly over.
+	CutMarked
+)
+
+// CutShort leaves an image as a client does that dies in the middle of a call, or
+// just after it: one that demotes or promotes the image, or takes a mirror snapshot
+// of it. In journal mode there is but one way: the tag of a demotion is there
+// without the event.
+func (w *World) CutShort(site string, ref replay.ImageRef, cut Cut) error {
+	return w.Site(site).outside(ref, func(_ *cluster, n *namespace, i *image) error {
 		switch {
 		case i.Mirror == nil:
-		case i.Mirror.Mode == replay.ModeSnapshot:
-			i.Hushed = true
-		case i.Journal.owner() == replay.OwnerOrphan:
-			i.Journal.takeBack()
+		case i.Mirror.Mode == replay.ModeJournal:
+			if i.Journal.owner() == replay.OwnerOrphan {
+				i.Journal.takeBack()
+			}
+		default:
+			newest := i.newestMirror()
+			i.Hushed = cut&CutUntold != 0
+			if cut&CutUnfinished != 0 && newest != nil && newest.Mirror.primary() {
+				newest.Mirror.Complete = false
+			}
+			i.Marked = cut&CutMarked != 0 && i.role(n) == replay.RolePrimary
+		}
+		return nil
+	})
+}
+
+// FinishPromotion takes the mark off a primary, and completes its newest mirror
+// snapshot by another one.
+func (s *Site) FinishPromotion(ctx context.Context, ref replay.ImageRef) error {
+	return s.image(ctx, "FinishPromotion", ref, func(_ *cluster, n *namespace, i *image) error {
+		switch {
+		case i.Mirror == nil || i.role(n) != replay.RolePrimary:
+			return fail(erofs, "it is not primary")
+		case i.Mirror.Mode == replay.ModeJournal:
+			return nil
+		}
+		i.Marked, i.Hushed = false, false
+		if sn := i.newestMirror(); sn != nil && !sn.Mirror.Complete {
+			s.w.mark(n, i, replay.SnapPrimary)
 		}
 		return nil
 	})
@@ -199,7 +244,7 @@ func (s *Site) CreateSnapshot(ctx context.Context, ref replay.ImageRef, name str
 		if name == "" || strings.ContainsAny(name, "@/") {
 			return fail(einval, "invalid snapshot name '%s'", name)
 		}
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "failed to create snapshot")
 		}
 		if i.userSnap(name) != nil {
@@ -220,7 +265,7 @@ func (s *Site) RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name str
 		if sn == nil {
 			return nil
 		}
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "failed to remove snapshot")
 		}
 		i.dropSnap(sn)

@@ -22,7 +22,7 @@ var _ replay.Writer = (*writer)(nil)
 func (s *Site) OpenWriter(ctx context.Context, ref replay.ImageRef) (replay.Writer, error) {
 	var opened *writer
 	err := s.image(ctx, "OpenWriter", ref, func(c *cluster, n *namespace, i *image) error {
-		if i.role(n) == replay.RoleSecondary {
+		if i.readOnly(n) {
 			return fail(erofs, "image is not primary")
 		}
 		opened = &writer{site: s, ref: ref, id: i.ID, user: s.identity(c)}

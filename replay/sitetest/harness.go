@@ -29,6 +29,10 @@ type Harness struct {
 	// Spoil makes the header of an image unreadable at a site until mend is
 	// called.
 	Spoil func(ctx context.Context, site replay.Site, ref replay.ImageRef) (mend func(context.Context) error, err error)
+	// CutShort leaves an image that is mirrored by snapshots as a client does that
+	// dies in the middle of a promotion or demotion: with its newest mirror snapshot
+	// not complete, or as a primary that is marked as non-primary.
+	CutShort func(ctx context.Context, site replay.Site, ref replay.ImageRef, unfinished, marked bool) error
 	// StartDaemon starts a site's rbd-mirror; StopDaemon ends it in good order.
 	StartDaemon, StopDaemon func(ctx context.Context, site replay.Site) error
 	// Pause lets time pass between two looks: really, or on the clock of a

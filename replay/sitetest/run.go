@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		s.ledgerCases(t)
 		s.writerCases(t)
 	})
+	t.Run("CutShort", s.cutShort)
 	t.Run("Daemons", s.daemons)
 }
 

@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"regexp"
 	"syscall"
-	"time"
 
 	"github.com/drover-io/drover/test/lab"
 )
@@ -22,7 +21,6 @@ import (
 // bench is what every measurement works with.
 type bench struct {
 	lab      *lab.Lab
-	poll     time.Duration // with which the lab was booted
 	a, b     *lab.Site
 	drover   string
 	folder   string
@@ -33,23 +31,17 @@ type bench struct {
 	only     *regexp.Regexp
 }
 
-// cephsPoll is Ceph's own rbd_mirror_journal_poll_age, which is what users wait
-// for when images change hands.
-const cephsPoll = 5 * time.Second
-
-// measurements are what is measured, in this order; neighbours with the same poll
-// share their clusters.
+// measurements are what is measured, in this order, on the same clusters.
 var measurements = []struct {
 	name    string
-	poll    time.Duration // of journals by rbd-mirror; 0: as short as the lab's
 	measure func(context.Context, *bench) ([]Row, error)
 }{
-	{"enable", 0, measureEnable},
-	{"many", 0, measureMany},
-	{"verify", 0, measureVerify},
-	{"switchover", cephsPoll, measureSwitchover},
-	{"first-sync", cephsPoll, measureFirstSync},
-	{"failover", cephsPoll, measureFailover},
+	{"enable", measureEnable},
+	{"many", measureMany},
+	{"verify", measureVerify},
+	{"switchover", measureSwitchover},
+	{"first-sync", measureFirstSync},
+	{"failover", measureFailover},
 }
 
 func main() {
@@ -92,7 +84,7 @@ func run(ctx context.Context, b *bench, json string) (missed bool, err error) {
 		if !b.only.MatchString(m.name) {
 			continue
 		}
-		if err := b.boot(ctx, m.poll); err != nil {
+		if err := b.boot(ctx); err != nil {
 			return false, err
 		}
 		more, err := m.measure(ctx, b)
@@ -107,19 +99,15 @@ func run(ctx context.Context, b *bench, json string) (missed bool, err error) {
 	return missed, report(os.Stdout, rows, json)
 }
 
-// boot starts the clusters, unless they run as they shall.
-func (b *bench) boot(ctx context.Context, poll time.Duration) (err error) {
-	if b.lab != nil && b.poll == poll {
+// boot starts the clusters, unless they run.
+func (b *bench) boot(ctx context.Context) (err error) {
+	if b.lab != nil {
 		return nil
 	}
-	if err := b.end(); err != nil {
-		return err
-	}
-	b.lab, err = lab.Start(ctx, lab.Options{Log: os.Stderr, JournalPoll: poll})
+	b.lab, err = lab.Start(ctx, lab.Options{Log: os.Stderr, CephPace: true})
 	if err != nil {
 		return err
 	}
-	b.poll = poll
 	b.a, b.b = b.lab.Site("site-a"), b.lab.Site("site-b")
 	return nil
 }

@@ -19,15 +19,15 @@ func (s *Site) conf() []byte {
 	}
 	in := func(elem ...string) string { return filepath.Join(append([]string{s.dir}, elem...)...) }
 
-	section("global",
-		"fsid = "+s.facts.FSID,
-		"mon host = "+s.MonHost(),
-		"public addr = "+s.facts.Address,
-		"cluster addr = "+s.facts.Address,
+	global := []string{
+		"fsid = " + s.facts.FSID,
+		"mon host = " + s.MonHost(),
+		"public addr = " + s.facts.Address,
+		"cluster addr = " + s.facts.Address,
 		"ms bind msgr1 = false",
 		"auth allow insecure global id reclaim = false",
-		"keyring = "+in("$name.keyring"),
-		"run dir = "+s.sockets(),
+		"keyring = " + in("$name.keyring"),
+		"run dir = " + s.sockets(),
 		"osd pool default size = 1",
 		"osd pool default min size = 1",
 		"osd pool default pg num = 4",
@@ -36,8 +36,11 @@ func (s *Site) conf() []byte {
 		// A running rbd-mirror looks this often for pools that were enabled or
 		// got a peer; Ceph's own 30 s would make every test wait.
 		"rbd mirror pool replayers refresh interval = 2",
-		fmt.Sprintf("rbd mirror journal poll age = %g", s.lab.opts.JournalPoll.Seconds()),
-	)
+	}
+	if !s.lab.opts.CephPace {
+		global = append(global, "rbd mirror journal poll age = 1", "rbd mirror image state check interval = 5")
+	}
+	section("global", global...)
 	// Only daemons log to files: a client's user may not write there.
 	daemon := []string{"log to stderr = false", "debug ms = 0/0"}
 	section("mon", append(daemon,

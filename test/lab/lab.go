@@ -37,9 +37,10 @@ type Options struct {
 	Pools []string
 	// Mirrors are the sites where the lab itself runs an rbd-mirror daemon.
 	Mirrors []string
-	// JournalPoll is how often rbd-mirror looks for journal events when it has
-	// none at hand. Default: a second, so that no test waits; Ceph's own is five.
-	JournalPoll time.Duration
+	// CephPace lets rbd-mirror look for journal events, and at images that it does
+	// not replay, as seldom as it does by default, every 5 s and every 30 s. Default:
+	// every second and every 5 s, so that no test waits.
+	CephPace bool
 	// Store is the OSDs' object store. Default: MemStore.
 	Store Store
 	// Dir is the lab's folder; it must be new or empty. Default: a new folder
@@ -110,9 +111,6 @@ func (o *Options) complete() error {
 	}
 	if o.Pools == nil {
 		o.Pools = []string{"rbd"}
-	}
-	if o.JournalPoll == 0 {
-		o.JournalPoll = time.Second
 	}
 	if o.Store == "" {
 		o.Store = MemStore

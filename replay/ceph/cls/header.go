@@ -1,6 +1,7 @@
 package cls
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -40,18 +41,21 @@ func DecodeHeader(omap map[string][]byte) (Header, error) {
 			return h, fmt.Errorf("%w: image header without %s", ErrMalformed, field)
 		}
 	}
-	size, order, features := newCursor(omap["size"]), newCursor(omap["order"]), newCursor(omap["features"])
+	size, order := newCursor(omap["size"]), newCursor(omap["order"])
 	h.Size = size.u64()
 	if o := order.u8(); o > maxOrder {
 		order.failf("object order %d", o)
 	} else {
 		h.ObjectSize = 1 << o
 	}
-	h.Features = replay.Features(features.u64())
-	for _, c := range []*cursor{size, order, features} {
+	for _, c := range []*cursor{size, order} {
 		if c.err != nil {
 			return h, fmt.Errorf("image header: %w", c.err)
 		}
+	}
+	var err error
+	if h.Features, err = DecodeFeatures(omap); err != nil {
+		return h, err
 	}
 	if value, ok := omap["parent"]; ok {
 		parent, err := DecodeParent(value)
@@ -66,6 +70,28 @@ func DecodeHeader(omap map[string][]byte) (Header, error) {
 	}
 	h.Snapshots = snapshots
 	return h, nil
+}
+
+// DecodeFeatures decodes a header's features.
+func DecodeFeatures(omap map[string][]byte) (replay.Features, error) {
+	c := newCursor(omap["features"])
+	features := replay.Features(c.u64())
+	if c.err != nil {
+		return 0, fmt.Errorf("image header: %w", c.err)
+	}
+	return features, nil
+}
+
+// The class and method that change an image's features (cls/rbd/cls_rbd.cc).
+const (
+	ImageClass        = "rbd"
+	SetFeaturesMethod = "set_features"
+)
+
+// EncodeSetFeatures is the request of [SetFeaturesMethod]: of the features in the
+// mask, those that are given shall be on and the others off.
+func EncodeSetFeatures(features, mask replay.Features) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(features)), uint64(mask))
 }
 
 // DecodeParent decodes a header's parent (cls_rbd_parent); a detached one is
