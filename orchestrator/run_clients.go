@@ -13,9 +13,21 @@ import (
 // clientsAct sees, right before an image is demoted, that no client holds it: the
 // checks of the run may be long past, and a client that stays open across the
 // demotion may write once more behind it.
-type clientsAct struct{ fenceAct }
+type clientsAct struct {
+	fenceAct
+	// checked: the checks of the run found none.
+	checked bool
+}
+
+// justNow is for how long what the checks of a run have found is good enough for
+// those images that it begins with. The demotion itself refuses who has come since;
+// this looks again so that images which wait for long are not even begun.
+const justNow = 10 * time.Second
 
 func (a clientsAct) look(ctx context.Context, c *crew) (bool, string, error) {
+	if ago := c.sites.now().Sub(c.run.Began); a.checked && !c.resumed && ago >= 0 && ago < justNow {
+		return true, fmt.Sprintf("no client had %s at %s when that was checked, less than %s ago", a.ref, a.site, justNow), nil
+	}
 	users, err := a.users(ctx, c)
 	switch {
 	case err != nil:
@@ -48,7 +60,10 @@ func (w *writer) clientsStep(unit *RunUnit, i *RunImage) Step {
 	from := w.run.From
 	return w.step(StepClients, unit, i, from, "see that no client holds it at "+from,
 		w.at(from).rbd("status", i.Ref.String()), "rbd status at "+from+" lists no watcher but rbd-mirror",
-		clientsAct{fenceAct{ref: i.Ref, site: from, followers: followersOf(w.plan, from, i.Mode)}})
+		clientsAct{
+			fenceAct{ref: i.Ref, site: from, followers: followersOf(w.plan, from, i.Mode)},
+			w.run.Runbook == Switchover && !w.run.Fence && stopsClients(w.plan, Switchover, i.Ref) == "",
+		})
 }
 
 // stopsClients names a hook that comes before an image is handed over, and may

@@ -24,9 +24,19 @@ func (b *bed) demoted() (refs []string) {
 }
 
 // TestClientAfterTheChecks: a client that comes when the checks are over holds up
-// its image, and that alone, before it is demoted.
+// its image, and that alone, before it is demoted: where a person has thought about
+// what the checks have shown, and where the image is demoted at once.
 func TestClientAfterTheChecks(t *testing.T) {
-	for _, form := range []struct{ name, plan string }{{"journal", twoWay}, {"snapshots", snapshotsTwoWay}} {
+	for _, form := range []struct {
+		name, plan string
+		thinks     time.Duration
+		want       orchestrator.UnitOutcome
+	}{
+		{"journal", twoWay, time.Minute, orchestrator.UnitUntouched},
+		{"snapshots", snapshotsTwoWay, time.Minute, orchestrator.UnitUntouched},
+		{"journal, at once", twoWay, 0, orchestrator.UnitReturned},
+		{"snapshots, at once", snapshotsTwoWay, 0, orchestrator.UnitReturned},
+	} {
 		t.Run(form.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := moving(t, form.plan, 2)
@@ -36,6 +46,7 @@ func TestClientAfterTheChecks(t *testing.T) {
 				b.must(err)
 				b.must(b.world.Attach("a", ref("volume-0"), client(1), false))
 				b.world.ForgetCalls()
+				time.Sleep(form.thinks)
 				r, err := orchestrator.Start(t.Context(), b.plan, sites, p, orchestrator.RunOptions{})
 				if !errors.Is(err, orchestrator.ErrIncomplete) {
 					t.Errorf("%v\n%s", err, story(r))
@@ -43,7 +54,7 @@ func TestClientAfterTheChecks(t *testing.T) {
 				for _, u := range r.Units {
 					want := orchestrator.UnitMoved
 					if u.Unit.Name == "rbd/volume-0" {
-						want = orchestrator.UnitUntouched
+						want = form.want
 						if !strings.Contains(u.Why, client(1).Client) {
 							t.Errorf("who has it is not said: %s", u.Why)
 						}
@@ -52,7 +63,12 @@ func TestClientAfterTheChecks(t *testing.T) {
 						t.Errorf("%s is %s (%s), want %s", u.Unit.Name, u.Outcome, u.Why, want)
 					}
 				}
-				if slices.Contains(b.demoted(), "rbd/volume-0") {
+				if form.thinks > 0 && slices.Contains(b.demoted(), "rbd/volume-0") {
+					t.Error("an image in use was to be demoted")
+				}
+				at, err := b.world.Site("a").Image(t.Context(), ref("volume-0"))
+				b.must(err)
+				if at.Demoted || slices.ContainsFunc(at.Snapshots, func(s replay.Snapshot) bool { return s.Mirror != nil && s.Mirror.State == replay.SnapPrimaryDemoted }) {
 					t.Error("an image in use was demoted")
 				}
 				b.roles(ref("volume-0"), replay.RolePrimary, replay.RoleSecondary)
@@ -107,6 +123,7 @@ func TestStopBeforeTheFirstChange(t *testing.T) {
 			b.must(b.world.Attach("a", ref(name), client(1), false)) // it waits for their clients to go
 		}
 		b.world.ForgetCalls()
+		time.Sleep(time.Minute) // a person thinks
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, stop)
 		r, err := orchestrator.Start(ctx, b.plan, sites, p, orchestrator.RunOptions{})

@@ -68,8 +68,12 @@ func (a snapshotAct) do(ctx context.Context, c *crew) error {
 
 func (snapshotAct) patience(c *crew) (time.Duration, time.Duration) { return c.proofTime, 0 }
 
-// demoteAct makes the primary a secondary, when the other side can take over.
-type demoteAct struct{ exchange }
+// demoteAct makes the primary a secondary, when the other side can take over and
+// no client holds it.
+type demoteAct struct {
+	exchange
+	followers int // see foreign
+}
 
 func (a demoteAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	from, to, err := a.unsplit(ctx, c)
@@ -108,7 +112,15 @@ func (a demoteAct) do(ctx context.Context, c *crew) error {
 	case firstSync(from, to):
 		return refusal("wait until its first sync is over", "%s at %s is still in its first sync", a.ref, a.to)
 	}
-	return c.change(a.from, func(ctx context.Context, s Site) error { return s.Demote(ctx, a.ref) })
+	return c.change(a.from, func(ctx context.Context, s Site) error { return s.DemoteUnused(ctx, a.ref, a.unused) })
+}
+
+// unused refuses a client that has come since it was looked for.
+func (a demoteAct) unused(users []replay.ImageUser) error {
+	if users = foreign(users, a.followers); len(users) > 0 {
+		return fmt.Errorf("%s is in use at %s by %s: stop the client, then begin again", a.ref, a.from, userWords(users))
+	}
+	return nil
 }
 
 func (demoteAct) patience(*crew) (time.Duration, time.Duration) { return 15 * time.Second, time.Second }

@@ -109,7 +109,7 @@ func (w *writer) handOver(unit RunUnit) program {
 	p.partAt = p.changesAt
 	add(each(&unit, func(i *RunImage) (Step, bool) {
 		return w.step(StepDemote, &unit, i, from, "demote at "+from, w.at(from).demote(i.Ref),
-			"the image at "+from+" says that it is not primary", demoteAct{x(i)}), true
+			"the image at "+from+" says that it is not primary", demoteAct{x(i), followersOf(w.plan, from, i.Mode)}), true
 	}))
 	add(each(&unit, func(i *RunImage) (Step, bool) {
 		command, proof := w.at(from).rbd("journal", "status", "--image", i.Ref.String()), "in the journal at "+from+" the commit position of "+to+" has reached the demotion, and the journal at "+to+" has recorded it"

@@ -64,6 +64,7 @@ type ImageShaper interface {
 type RoleChanger interface {
 	Promote(ctx context.Context, ref replay.ImageRef, force bool) error
 	Demote(ctx context.Context, ref replay.ImageRef) error
+	DemoteUnused(ctx context.Context, ref replay.ImageRef, allow func([]replay.ImageUser) error) error
 	Resync(ctx context.Context, ref replay.ImageRef) error
 	Announce(ctx context.Context, ref replay.ImageRef) error
 	FinishPromotion(ctx context.Context, ref replay.ImageRef) error

@@ -107,6 +107,10 @@ func (g guardedSite) Demote(ctx context.Context, ref replay.ImageRef) error {
 	return g.change(ctx, func() error { return g.Site.Demote(ctx, ref) })
 }
 
+func (g guardedSite) DemoteUnused(ctx context.Context, ref replay.ImageRef, allow func([]replay.ImageUser) error) error {
+	return g.change(ctx, func() error { return g.Site.DemoteUnused(ctx, ref, allow) })
+}
+
 func (g guardedSite) Resync(ctx context.Context, ref replay.ImageRef) error {
 	return g.change(ctx, func() error { return g.Site.Resync(ctx, ref) })
 }

@@ -144,6 +144,11 @@ type Mirroring interface {
 	DisableMirroring(ctx context.Context, ref ImageRef, force bool) error
 	Promote(ctx context.Context, ref ImageRef, force bool) error
 	Demote(ctx context.Context, ref ImageRef) error
+	// DemoteUnused is Demote for who must leave no client behind: allow is asked
+	// right before, with those who hold or watch the image (see Users), and where it
+	// refuses, nothing has been changed. Users has to open the image, as this does:
+	// the one call costs half of the two.
+	DemoteUnused(ctx context.Context, ref ImageRef, allow func([]ImageUser) error) error
 	Resync(ctx context.Context, ref ImageRef) error
 	// CreateMirrorSnapshot takes a mirror snapshot and answers with its id.
 	CreateMirrorSnapshot(ctx context.Context, ref ImageRef) (uint64, error)

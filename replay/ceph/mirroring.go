@@ -121,6 +121,21 @@ func (s *Site) Demote(ctx context.Context, ref replay.ImageRef) error {
 	return s.onMirrored(ctx, opDemote, ref, func(image *rbd.Image) error { return image.MirrorDemote() })
 }
 
+// DemoteUnused is Demote where allow has nothing against those who hold or watch
+// the image at that moment.
+func (s *Site) DemoteUnused(ctx context.Context, ref replay.ImageRef, allow func([]replay.ImageUser) error) error {
+	return s.onImage(ctx, opDemote, ref, func(io *rados.IOContext, image *rbd.Image) error {
+		users, err := s.watchers(io, image)
+		if err != nil {
+			return fmt.Errorf("who uses it is not known: %w", err)
+		}
+		if err := allow(users); err != nil {
+			return err
+		}
+		return image.MirrorDemote()
+	})
+}
+
 // Resync asks rbd-mirror to delete this copy and to copy the primary anew.
 func (s *Site) Resync(ctx context.Context, ref replay.ImageRef) error {
 	return s.onMirrored(ctx, opResync, ref, func(image *rbd.Image) error { return image.MirrorResync() })

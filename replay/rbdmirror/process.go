@@ -66,8 +66,8 @@ var _ Runner = (*Process)(nil)
 //
 // A demotion reaches a copy in journal mode when rbd-mirror looks for journal
 // events the next time, every 5 s by default, and a switchover waits for that. The
-// price of 2 s is one small read for each idle image and 2 s.
-var DefaultOptions = map[string]string{"rbd_mirror_journal_poll_age": "2"}
+// price of a second is one small read a second for each image that is idle.
+var DefaultOptions = map[string]string{"rbd_mirror_journal_poll_age": "1"}
 
 // ConfLines are what the daemon's user has in the conf beside what is there,
 // sorted, each as NAME = VALUE.

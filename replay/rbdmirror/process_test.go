@@ -53,7 +53,7 @@ func TestProcessLife(t *testing.T) {
 	if note[0] != first.Folder || note[1] != "" || !strings.Contains(note[2], "--cluster site-b --id rbd-mirror.site-b") {
 		t.Errorf("home, CEPH_CONF and options: %q", note)
 	}
-	const laid = "\n[client.rbd-mirror.site-b]\n\trbd_mirror_journal_poll_age = 2\n"
+	const laid = "\n[client.rbd-mirror.site-b]\n\trbd_mirror_journal_poll_age = 1\n"
 	if conf, err := os.ReadFile(filepath.Join(p.Dir, "site-b.conf")); err != nil || !strings.HasSuffix(string(conf), laid) {
 		t.Errorf("conf %q, %v", conf, err)
 	}

@@ -207,18 +207,23 @@ func (i *image) demoted() bool {
 // site's rbd-mirror where it replays into it.
 func (s *Site) Users(ctx context.Context, ref replay.ImageRef) (users []replay.ImageUser, err error) {
 	err = s.image(ctx, "Users", ref, func(c *cluster, n *namespace, i *image) error {
-		users = slices.Clone(i.Users)
-		if c.Daemon.Running && i.role(n) == replay.RoleSecondary && !i.Mirror.Halted {
-			users = append(users, c.Daemon.user())
-		}
-		for _, w := range i.writers {
-			if w.site != s {
-				users = append(users, w.user)
-			}
-		}
+		users = s.users(c, n, i)
 		return nil
 	})
 	return users, err
+}
+
+func (s *Site) users(c *cluster, n *namespace, i *image) []replay.ImageUser {
+	users := slices.Clone(i.Users)
+	if c.Daemon.Running && i.role(n) == replay.RoleSecondary && !i.Mirror.Halted {
+		users = append(users, c.Daemon.user())
+	}
+	for _, w := range i.writers {
+		if w.site != s {
+			users = append(users, w.user)
+		}
+	}
+	return users
 }
 
 // Attach lets a client hold an image; a writing one does not give up the lock.

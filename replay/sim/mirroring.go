@@ -160,7 +160,15 @@ func (s *Site) Promote(ctx context.Context, ref replay.ImageRef, force bool) err
 
 // Demote makes the primary a copy.
 func (s *Site) Demote(ctx context.Context, ref replay.ImageRef) error {
-	return s.image(ctx, "Demote", ref, func(_ *cluster, n *namespace, i *image) error {
+	return s.DemoteUnused(ctx, ref, func([]replay.ImageUser) error { return nil })
+}
+
+// DemoteUnused is Demote where allow has nothing against the image's users.
+func (s *Site) DemoteUnused(ctx context.Context, ref replay.ImageRef, allow func([]replay.ImageUser) error) error {
+	return s.image(ctx, "Demote", ref, func(c *cluster, n *namespace, i *image) error {
+		if err := allow(s.users(c, n, i)); err != nil {
+			return err
+		}
 		if i.Mirror == nil {
 			return fail(einval, "mirroring is not enabled for the image")
 		}

@@ -50,7 +50,7 @@ func measureSwitchover(ctx context.Context, b *bench) ([]Row, error) {
 		return nil, err
 	}
 	work := fmt.Sprintf("switchover of %d journal images", handedOver)
-	const note = "peer: rbd mirror pool demote, then rbd mirror pool promote repeated until all are primary; every 5 s, as Ceph ships it, its rbd-mirror looks for journal events; the one that Drover runs does every 2 s"
+	const note = "peer: rbd mirror pool demote, then rbd mirror pool promote repeated until all are primary; every 5 s, as Ceph ships it, its rbd-mirror looks for journal events; the one that Drover runs does every second"
 	return []Row{
 		ratio(work+", to last image primary", "peer", ended.Sub(began), peer, 0.7, "from the program's start; "+note),
 		ratio(work+", whole command", "peer", whole, peer, 0, "checks, proofs, records; "+note),
