@@ -3,12 +3,14 @@ package orchestrator_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/sim"
 )
 
 // moving gives the plan of a bed a number of images, applied and replaying.
@@ -52,6 +54,37 @@ func story(r *orchestrator.RunReport) string {
 		fmt.Fprintf(&out, "  %s %s %s\n", u.Unit.Name, u.Outcome, u.Why)
 	}
 	return out.String() + strings.Join(r.Notes, "\n")
+}
+
+// TestRefusedAnyway: a switchover that is refused for other reasons opens no image
+// to look for clients, unless a person only wants to see everything.
+func TestRefusedAnyway(t *testing.T) {
+	for _, brief := range []bool{true, false} {
+		bubble(t, func(t *testing.T) {
+			b := moving(t, twoWay, 2)
+			b.must(b.world.Attach("a", ref("volume-0"), client(1), true))
+			b.image("a", ref("volume-9"), plain)
+			b.must(b.world.Site("a").EnableMirroring(t.Context(), ref("volume-9"), replay.ModeJournal)) // it has no copy yet
+			sites := b.sites(t.Context())
+			defer b.close(sites)
+			b.world.ForgetCalls()
+			p, err := orchestrator.PrepareSwitchover(t.Context(), b.plan, sites, orchestrator.SwitchoverOptions{To: "b", Brief: brief})
+			b.must(err)
+			if !errors.Is(p.Refused, orchestrator.ErrRefused) {
+				t.Fatalf("it is not refused: %v", p.Refused)
+			}
+			opened := slices.ContainsFunc(b.world.Calls(), func(c sim.Call) bool { return c.Op == "Users" })
+			said := false
+			for _, c := range p.Checks {
+				for _, f := range c.Failures {
+					said = said || f.Warning && strings.Contains(f.What, "not looked at")
+				}
+			}
+			if opened == brief || said != brief {
+				t.Errorf("brief %t: images opened %t, and that said %t", brief, opened, said)
+			}
+		})
+	}
 }
 
 func TestSwitchoverAndBack(t *testing.T) {

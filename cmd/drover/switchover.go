@@ -57,7 +57,7 @@ the dry run is a runbook that a person can follow by hand.`,
 func switchoverOptions(flags runbookFlags, fence, noWayBack bool) orchestrator.SwitchoverOptions {
 	return orchestrator.SwitchoverOptions{
 		To: flags.to, From: flags.from, Scope: flags.scope, OnlyReady: flags.ready,
-		Fence: fence, NoWayBack: noWayBack, Reason: flags.reason,
+		Fence: fence, NoWayBack: noWayBack, Reason: flags.reason, Brief: !flags.dryRun,
 	}
 }
 

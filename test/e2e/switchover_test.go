@@ -145,17 +145,21 @@ func numbered(n int) string {
 // and at no time is there an image without a primary that stays so.
 func TestSwitchoverOfImagesInFirstSync(t *testing.T) {
 	t.Parallel()
-	const ready, all = 15, 75
+	const ready, rest = 15, 75
+	const all = rest + 1
 	l, a, b := mirroredBothWays(t)
 	applied(t, plan(t, l, "rbd", numbered(ready)))
 	awaitHealthy(t, plan(t, l, "rbd", numbered(ready)))
-	// The daemon takes its time with the copies, as it does with large ones.
+	// The daemon makes one copy after the other. That of the ocean takes many
+	// minutes, though nothing is in it: without an object map each of its objects is
+	// asked for.
 	ceph(t, b, "config", "set", "client", "rbd_mirror_concurrent_image_syncs", "1")
-	file := plan(t, l, "rbd", numbered(all))
+	rbd(t, a, "create", "--size", "4T", "--image-feature", "exclusive-lock,journaling", "rbd/ocean")
+	file := plan(t, l, "rbd", numbered(rest)+"      - name: ocean\n")
 	ok(t, "plan", "apply", "--yes", "--wait", "none", file)
 	eventually(t, 2*time.Minute, "copies in the making", func() (bool, string) {
 		out := rbd(t, b, "ls", "rbd")
-		return strings.Count(out, "image-") >= all/2, out
+		return strings.Contains(out, "ocean") && strings.Count(out, "image-") >= rest/2, out
 	})
 
 	refused := fails(t, 13, []string{"nothing was changed"}, "switchover", "--yes", "--to", "site-b", file)
@@ -171,7 +175,7 @@ func TestSwitchoverOfImagesInFirstSync(t *testing.T) {
 		t.Fatalf("want exit 0\n%s", moved)
 	}
 	got := carried(t, moved)
-	if got.Summary.Moved == 0 || got.Summary.Left == 0 || got.Summary.Moved+got.Summary.Left != all {
+	if got.Summary.Moved < ready || got.Summary.Left == 0 || got.Summary.Moved+got.Summary.Left != all {
 		t.Errorf("want some moved and some left, of %d: %+v", all, got.Summary)
 	}
 	t.Logf("%d moved, %d left", got.Summary.Moved, got.Summary.Left)
@@ -180,9 +184,10 @@ func TestSwitchoverOfImagesInFirstSync(t *testing.T) {
 	}
 
 	// The others, once they are fit.
-	switched(t, file, b)
-	if at := primaries(t, b); at != all {
-		t.Errorf("%d of %d images are primary at site-b", at, all)
+	ceph(t, b, "config", "rm", "client", "rbd_mirror_concurrent_image_syncs")
+	switched(t, plan(t, l, "rbd", numbered(rest)), b)
+	if at := primaries(t, b); at != rest {
+		t.Errorf("%d of %d images are primary at site-b", at, rest)
 	}
 }
 
