@@ -107,11 +107,12 @@ func (a enableMirroring) do(ctx context.Context, x *execution) error {
 	return deed(x, a.site, func(s Site) error { return s.EnableMirroring(ctx, a.ref, a.mode) })
 }
 
-// finishPromotion lets clients write to a primary.
+// finishPromotion lets clients write to a primary, where no other site's copy is one.
 type finishPromotion struct {
 	prompt
-	site string
-	ref  replay.ImageRef
+	site   string
+	ref    replay.ImageRef
+	others []string
 }
 
 func (a finishPromotion) done(ctx context.Context, x *execution) (bool, error) {
@@ -119,6 +120,18 @@ func (a finishPromotion) done(ctx context.Context, x *execution) (bool, error) {
 }
 
 func (a finishPromotion) do(ctx context.Context, x *execution) error {
+	for _, other := range a.others {
+		err := deed(x, other, func(s Site) error {
+			image, err := s.Image(ctx, a.ref)
+			if err == nil && image.Role == replay.RolePrimary {
+				err = refusal("drover status shows both", "%s is primary at %s too", a.ref, other)
+			}
+			return err
+		})
+		if gone, err := absent(err); err != nil && !gone {
+			return err
+		}
+	}
 	return deed(x, a.site, func(s Site) error { return s.FinishPromotion(ctx, a.ref) })
 }
 

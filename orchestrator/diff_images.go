@@ -304,12 +304,29 @@ func (d *differ) writable(v imageView, site string, image *replay.Image) {
 	if !image.Unwritable {
 		return
 	}
+	// It serves nobody as it is, and must not begin to where another one may.
+	if d.obs.Records.gaveUp(v.ref, site) {
+		d.notice(NoticeQuarantined, site, v.pool, v.ref.Name, "drover failback "+d.plan.File, "refuses every write, and was given up by a failover: it stays so")
+		return
+	}
+	if len(v.silent) > 0 {
+		d.notice(NoticeImageUnsure, site, v.pool, v.ref.Name,
+			"bring "+strings.Join(v.silent, ", ")+" back and apply again; where that cannot be, drover failover "+d.plan.File+" --to "+site,
+			"refuses every write, and whether another one serves is not seen while %s does not answer", strings.Join(v.silent, ", "))
+		return
+	}
+	var others []string
+	for _, other := range d.plan.Sites {
+		if other.Name != site {
+			others = append(others, other.Name)
+		}
+	}
 	d.change(Change{
 		ID: changeID(KindWritable, site, v.ref.String()), Kind: KindWritable, Site: site, Pool: v.pool, Image: v.ref.Name,
 		What: "let clients write again: a promotion or demotion of it was cut short", From: "refuses every write", To: "writable",
-		Command: d.at(site).rbd("mirror", "image", "demote", v.ref.String()) + " && " + d.at(site).rbd("mirror", "image", "promote", v.ref.String()),
+		Command: d.at(site).rbd("mirror", "image", "demote", v.ref.String()) + "; " + d.at(site).rbd("mirror", "image", "promote", v.ref.String()),
 		Drift:   true,
-		act:     finishPromotion{site: site, ref: v.ref},
+		act:     finishPromotion{site: site, ref: v.ref, others: others},
 	})
 }
 

@@ -57,6 +57,10 @@ var diffCases = []struct {
 	{name: "primary-refuses-writes", plan: snapshots, change: func(b *bed) {
 		b.must(b.world.CutShort("a", ref("vm-1"), sim.CutMarked))
 	}},
+	{name: "primary-refuses-writes-site-silent", plan: snapshots, change: func(b *bed) {
+		b.must(b.world.CutShort("a", ref("vm-1"), sim.CutMarked))
+		b.world.Vanish("b")
+	}},
 	{name: "pool-mode-changed", plan: oneWay, change: func(b *bed) {
 		b.must(b.world.Site("b").SetPoolMode(b.t.Context(), rbd, replay.PoolPool))
 	}},

@@ -125,6 +125,11 @@ func (r *Recorded) quarantined(ref replay.ImageRef, primaries []string) *Tombsto
 	return found
 }
 
+// gaveUp reports whether a failover gave up a site's copy.
+func (r *Recorded) gaveUp(ref replay.ImageRef, site string) bool {
+	return r != nil && r.book != nil && r.book.Tombstone(site, ref) != nil
+}
+
 // stranger is the tombstone of a copy that a failover gave up, that somebody has
 // demoted since, and that does not follow the one primary; nil when there is none.
 // broken are the sites whose copies do not replay cleanly.

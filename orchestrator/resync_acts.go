@@ -21,13 +21,16 @@ func (a reviveAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	return to.Image.Role == replay.RolePrimary, a.roles(from, to), nil
+	return serves(to), a.roles(from, to), nil
 }
 
 func (a reviveAct) do(ctx context.Context, c *crew) error {
 	from, to, err := a.pair(ctx, c)
 	if err != nil {
 		return err
+	}
+	if to.Image.Unwritable && from.Image.Role != replay.RolePrimary {
+		return a.promote(c, a.to, to, false) // an earlier process died when it was nearly over
 	}
 	if from.Image.Role == replay.RolePrimary || to.Image.Role == replay.RolePrimary {
 		return refusal("begin again", "%s is not without a primary any more: %s", a.ref, a.roles(from, to))
@@ -82,8 +85,17 @@ func (a winnerAct) look(_ context.Context, c *crew) (bool, string, error) {
 	return c.past.here(a.step), "taken", nil
 }
 
-func (a winnerAct) do(_ context.Context, c *crew) error {
-	err := c.change(a.to, func(ctx context.Context, s Site) error {
+func (a winnerAct) do(ctx context.Context, c *crew) error {
+	_, to, err := a.pair(ctx, c)
+	if err != nil {
+		return err
+	}
+	if to.Image.Unwritable {
+		if err := a.promote(c, a.to, to, false); err != nil {
+			return err
+		}
+	}
+	err = c.change(a.to, func(ctx context.Context, s Site) error {
 		_, err := s.CreateMirrorSnapshot(ctx, a.ref)
 		return err
 	})

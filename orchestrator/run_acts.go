@@ -47,10 +47,10 @@ func exchanged(from, to replay.Copy) bool {
 	return from.Image.Role == replay.RoleSecondary && to.Image.Role == replay.RolePrimary
 }
 
-// serves reports whether clients can write to a copy: a primary whose promotion
-// was cut short refuses it.
+// serves reports whether clients can write to a copy, and others follow it: a
+// primary whose promotion was cut short may refuse either.
 func serves(c replay.Copy) bool {
-	return c.Image.Role == replay.RolePrimary && !c.Image.Unwritable
+	return c.Image.Role == replay.RolePrimary && !c.Image.Unwritable && !replay.SnapshotCutShort(c.Image)
 }
 
 // promote makes a copy primary for clients to write to: where it is one already,

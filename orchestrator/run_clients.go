@@ -15,7 +15,8 @@ import (
 // demotion may write once more behind it.
 type clientsAct struct {
 	fenceAct
-	// checked: the checks of the run found none.
+	// checked: the checks of the run found none, and no other image has to be taken
+	// back where the demotion finds one.
 	checked bool
 }
 
@@ -26,7 +27,7 @@ const justNow = 10 * time.Second
 
 func (a clientsAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if ago := c.sites.now().Sub(c.run.Began); a.checked && !c.resumed && ago >= 0 && ago < justNow {
-		return true, fmt.Sprintf("no client had %s at %s when that was checked, less than %s ago", a.ref, a.site, justNow), nil
+		return true, fmt.Sprintf("not looked again: no client had %s at %s when that was checked, less than %s ago, and the demotion refuses one", a.ref, a.site, justNow), nil
 	}
 	users, err := a.users(ctx, c)
 	switch {
@@ -62,7 +63,7 @@ func (w *writer) clientsStep(unit *RunUnit, i *RunImage) Step {
 		w.at(from).rbd("status", i.Ref.String()), "rbd status at "+from+" lists no watcher but rbd-mirror",
 		clientsAct{
 			fenceAct{ref: i.Ref, site: from, followers: followersOf(w.plan, from, i.Mode)},
-			w.run.Runbook == Switchover && !w.run.Fence && stopsClients(w.plan, Switchover, i.Ref) == "",
+			len(unit.Images) == 1 && w.run.Runbook == Switchover && !w.run.Fence && stopsClients(w.plan, Switchover, i.Ref) == "",
 		})
 }
 

@@ -28,6 +28,9 @@ func TestResumedAfterCutShort(t *testing.T) {
 			{"Promote", diesAfter, sim.CutMarked},
 			{"Promote", diesAfter, sim.CutMarked | sim.CutUnfinished},
 		} {
+			if i == 0 && c.op == "CreateMirrorSnapshot" {
+				continue // in journal mode there is none
+			}
 			scene := &runScenes[i]
 			t.Run(fmt.Sprintf("%s/%s/%s/%d", scene.name, c.op, c.death, c.cut), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
@@ -35,7 +38,7 @@ func TestResumedAfterCutShort(t *testing.T) {
 					p := &process{b: st.bed, at: -1, op: c.op, death: c.death, cut: c.cut}
 					_, _, err := p.start(t.Context(), scene.prepare, orchestrator.RunOptions{Parallel: 1})
 					if !p.dead.Load() {
-						t.Skipf("it has no such call: %v", err)
+						t.Fatalf("it did not die: %v", err)
 					}
 					time.Sleep(2 * orchestrator.LeaseTTL)
 					r, err := st.immortal().resume(t.Context(), orchestrator.RunOptions{})

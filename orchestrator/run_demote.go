@@ -118,7 +118,7 @@ func (a demoteAct) do(ctx context.Context, c *crew) error {
 // unused refuses a client that has come since it was looked for.
 func (a demoteAct) unused(users []replay.ImageUser) error {
 	if users = foreign(users, a.followers); len(users) > 0 {
-		return fmt.Errorf("%s is in use at %s by %s: stop the client, then begin again", a.ref, a.from, userWords(users))
+		return refusal("stop the client, then begin again", "%s is in use at %s by %s", a.ref, a.from, userWords(users))
 	}
 	return nil
 }

@@ -38,15 +38,11 @@ func newRun(plan *plans.Plan, now time.Time, book Runbook, from, to, reason stri
 	}
 }
 
-// already takes out the images that are where they shall be.
+// already takes out the images that are where they shall be, and take writes.
 func (p *Prepared) already(stands []stand, to string) []stand {
 	return slices.DeleteFunc(slices.Clone(stands), func(s stand) bool {
-		if at := s.primaries(); len(at) == 1 && at[0] == to {
-			why := "it is primary at " + to + " already"
-			if there := s.site(to); there != nil && there.Image.Unwritable {
-				why += ", but refuses every write: drover plan apply mends that"
-			}
-			p.Run.Left = append(p.Run.Left, LeftImage{Ref: s.evidence.Ref, Why: why})
+		if at := s.primaries(); len(at) == 1 && at[0] == to && !s.site(to).Image.Unwritable {
+			p.Run.Left = append(p.Run.Left, LeftImage{Ref: s.evidence.Ref, Why: "it is primary at " + to + " already"})
 			return true
 		}
 		return false

@@ -74,6 +74,8 @@ func checkRoles(c *checks, plan *plans.Plan, book *Book, stands []stand, from, t
 			})
 		case len(at) == 0:
 			check.failImagef(ref, "", "drover status shows why; an image without a primary: drover resync FILE "+ref.String()+" --keep SITE", "it is seen to be primary nowhere%s", s.unreadWords())
+		case at[0] != from && s.site(at[0]).Image.Unwritable:
+			check.failImagef(ref, at[0], "drover plan apply FILE lets clients write again", "it is primary at %s and refuses every write: a promotion or demotion of it was cut short", at[0])
 		case at[0] != from:
 			check.failImagef(ref, at[0], "say --from "+at[0]+" if that is right", "it is primary at %s, not at %s", at[0], from)
 		case !named && cmpOr(last[ref], plan.Primary) != from:

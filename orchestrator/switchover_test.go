@@ -61,10 +61,10 @@ func story(r *orchestrator.RunReport) string {
 func TestRefusedAnyway(t *testing.T) {
 	for _, brief := range []bool{true, false} {
 		bubble(t, func(t *testing.T) {
-			b := moving(t, twoWay, 2)
+			b := moving(t, twoWay, 101)
 			b.must(b.world.Attach("a", ref("volume-0"), client(1), true))
-			b.image("a", ref("volume-9"), plain)
-			b.must(b.world.Site("a").EnableMirroring(t.Context(), ref("volume-9"), replay.ModeJournal)) // it has no copy yet
+			b.image("a", ref("volume-late"), plain)
+			b.must(b.world.Site("a").EnableMirroring(t.Context(), ref("volume-late"), replay.ModeJournal)) // it has no copy yet
 			sites := b.sites(t.Context())
 			defer b.close(sites)
 			b.world.ForgetCalls()

@@ -32,7 +32,7 @@ type Daemon struct {
 	Keyring   string            `yaml:"keyring" is:"path" doc:"path of that user's keyring (process)"`
 	Directory string            `yaml:"directory" is:"path" doc:"folder for pid file, log and admin socket (process; default /run/drover/PLAN/SITE, or ~/.local/state/drover/PLAN/SITE when not root)"`
 	Binary    string            `yaml:"binary" default:"rbd-mirror" is:"program" doc:"the rbd-mirror program: an absolute path, or a name found in PATH (process)"`
-	Options   map[string]string `yaml:"options" is:"option" doc:"Ceph options for the daemon (process); rbd_mirror_journal_poll_age is 1 unless given, as a switchover waits for it"`
+	Options   map[string]string `yaml:"options" is:"option" doc:"Ceph options for the daemon (process); rbd_mirror_journal_poll_age is 1 unless given here or in the conf, as a switchover waits for it"`
 	Unit      string            `yaml:"unit" is:"unit" doc:"name of the unit (systemd; default ceph-rbd-mirror@rbd-mirror.SITE.service)"`
 	Service   string            `yaml:"service" default:"rbd-mirror" is:"name" doc:"service name in the mgr's orchestrator (cephadm)"`
 	Placement string            `yaml:"placement" is:"line" doc:"placement of the service, as 'ceph orch apply' takes it (cephadm)"`

@@ -199,10 +199,11 @@ func DemotionCutShort(image Image) bool {
 }
 
 // SnapshotCutShort reports whether the newest mirror snapshot of a primary is not
-// complete: whoever took it is at it at this moment, or has died.
+// complete, though somebody waits for it: whoever took it is at it at this moment,
+// or has died.
 func SnapshotCutShort(image Image) bool {
 	newest, ok := newestMirrorSnapshot(image)
-	return ok && image.Role == RolePrimary && newest.Mirror.State == SnapPrimary && !newest.Mirror.Complete
+	return ok && image.Role == RolePrimary && newest.Mirror.State == SnapPrimary && !newest.Mirror.Complete && len(newest.Mirror.Peers) > 0
 }
 
 func (j *Journal) newestTag() (JournalTag, bool) {

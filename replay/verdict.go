@@ -128,7 +128,7 @@ func (j *judge) sites() {
 		if s.Image.State == StateCreating || s.Image.State == StateDisabling {
 			j.problemf(ProblemTransitional, s.Site, "mirroring of the image is %s at %s", s.Image.State, s.Site)
 		}
-		if s.Image.Unwritable && !j.HandingOver {
+		if s.Image.Unwritable && !j.beingPromoted(s.Image) {
 			j.problemf(ProblemUnwritable, s.Site, "the image is primary at %s and refuses every write: a promotion or demotion of it was cut short", s.Site)
 		}
 		if n := mirrorSnapshots(*s.Image); n > j.Limits.Snapshots {
@@ -137,6 +137,14 @@ func (j *judge) sites() {
 		j.complaints(s)
 		j.strangePeers(s)
 	}
+}
+
+// beingPromoted reports whether a run has just promoted a primary, so that what it
+// still lacks is on its way. A run that is not over says little: its process may
+// have died long ago.
+func (j *judge) beingPromoted(i *Image) bool {
+	newest, ok := newestMirrorSnapshot(*i)
+	return j.HandingOver && ok && j.Now.Sub(newest.Created) < 30*time.Second
 }
 
 func mirrorSnapshots(i Image) (n int) {

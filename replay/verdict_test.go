@@ -103,8 +103,13 @@ func judgements() []judged {
 			b.Image.Role, e.HandingOver, e.Resyncing = RolePrimary, true, true
 		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries}, ""},
 		{"a primary that refuses writes", with(j, func(_ *Evidence, a, _ *site) { a.Image.Unwritable = true }), Degraded, []ProblemCode{ProblemUnwritable}, ""},
-		{"a primary that refuses writes for as long as it is being promoted", with(j, func(e *Evidence, a, _ *site) {
+		{"a primary that a killed run has left so that it refuses writes", with(j, func(e *Evidence, a, _ *site) {
 			a.Image.Unwritable, e.HandingOver = true, true
+			a.Image.Snapshots = []Snapshot{mirrorSnapshot(4, e.Now.Add(-time.Minute), SnapPrimary, "", 0)}
+		}), HandingOver, []ProblemCode{ProblemUnwritable}, ""},
+		{"a primary that is just being promoted", with(j, func(e *Evidence, a, _ *site) {
+			a.Image.Unwritable, e.HandingOver = true, true
+			a.Image.Snapshots = []Snapshot{mirrorSnapshot(4, e.Now.Add(-time.Second), SnapPrimary, "", 0)}
 		}), HandingOver, nil, ""},
 		{"two images of one name", with(j, func(_ *Evidence, _, b *site) {
 			b.Image.Role, b.Image.GlobalID = RolePrimary, "h"

@@ -21,14 +21,19 @@ var imageModes = map[replay.MirrorMode]rbd.ImageMirrorMode{
 // librbd answers ENOENT when an image is not mirrored.
 func (s *Site) onMirrored(ctx context.Context, op operation, ref replay.ImageRef, fn func(*rbd.Image) error) error {
 	return s.onImage(ctx, op, ref, func(_ *rados.IOContext, image *rbd.Image) error {
-		err := fn(image)
-		if isErrno(err, enoent) || isErrno(err, einval) {
-			if info, e := image.GetMirrorImageInfo(); e == nil && info.State == rbd.MirrorImageDisabled {
-				return &explained{is: replay.ErrInvalid, say: "it is not mirrored", hint: "enable mirroring of the image first", err: err}
-			}
-		}
-		return err
+		return s.unmirrored(image, fn(image))
 	})
+}
+
+// unmirrored says so where an image was refused something because it is not
+// mirrored.
+func (*Site) unmirrored(image *rbd.Image, err error) error {
+	if isErrno(err, enoent) || isErrno(err, einval) {
+		if info, e := image.GetMirrorImageInfo(); e == nil && info.State == rbd.MirrorImageDisabled {
+			return &explained{is: replay.ErrInvalid, say: "it is not mirrored", hint: "enable mirroring of the image first", err: err}
+		}
+	}
+	return err
 }
 
 // onImage runs fn on an image opened for changes.
@@ -132,7 +137,11 @@ func (s *Site) DemoteUnused(ctx context.Context, ref replay.ImageRef, allow func
 		if err := allow(users); err != nil {
 			return err
 		}
-		return image.MirrorDemote()
+		if err := ctx.Err(); err != nil {
+			return err // who asked for it has given it up meanwhile
+		}
+		err = image.MirrorDemote()
+		return s.unmirrored(image, err)
 	})
 }
 

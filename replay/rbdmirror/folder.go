@@ -55,12 +55,12 @@ func (p *Process) prepare() error {
 // laidConf is a conf as the daemon reads it.
 type laidConf struct {
 	PeerConf
-	options []string // more of them, for its user
+	own bool // it is the daemon's own cluster's: it gets the options
 }
 
 // confs are the confs that the daemon reads: its own cluster's, then its peers'.
 func (p *Process) confs() []laidConf {
-	confs := []laidConf{{PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}, p.ConfLines()}}
+	confs := []laidConf{{PeerConf{Cluster: p.Cluster, Conf: p.Conf, Keyring: p.Keyring, User: p.User}, true}}
 	for _, peer := range p.Peers {
 		confs = append(confs, laidConf{PeerConf: peer})
 	}
@@ -72,7 +72,7 @@ func (p *Process) confs() []laidConf {
 func (p *Process) contents() (string, error) {
 	sum := sha256.New()
 	for _, c := range p.confs() {
-		_, _ = fmt.Fprintf(sum, "%q %q %q\n", c.Cluster, c.User, c.options) // a hash never fails to write
+		_, _ = fmt.Fprintf(sum, "%q %q\n", c.Cluster, c.User) // a hash never fails to write
 		for _, path := range []string{c.Conf, c.Keyring} {
 			var content []byte
 			if path != "" {
@@ -84,6 +84,7 @@ func (p *Process) contents() (string, error) {
 			_, _ = fmt.Fprintf(sum, "%d\n%s\n", len(content), content) // the same
 		}
 	}
+	_, _ = fmt.Fprintf(sum, "%q\n", p.ConfLines()) // the same
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
@@ -117,7 +118,9 @@ func folderHint(err error) string {
 }
 
 // layConf puts CLUSTER.conf into the folder: a copy of the conf with what is given
-// apart for the daemon's user, or a link where that is nothing.
+// apart for the daemon's user, or a link where that is nothing. Where the system has
+// the same conf under that name, the daemon reads that one, and what is given apart
+// has to be there.
 func (p *Process) layConf(c laidConf) error {
 	op := "lay " + c.Cluster + ".conf"
 	conf, err := filepath.Abs(c.Conf)
@@ -135,7 +138,10 @@ func (p *Process) layConf(c laidConf) error {
 	if err := ignoreMissing(os.Remove(target)); err != nil {
 		return p.fail(op, fmt.Errorf("%w: %w", ErrFolder, err), folderHint(err))
 	}
-	lines := c.options
+	var own []string
+	if c.own {
+		own = lines(p.settings(content))
+	}
 	if c.Keyring != "" {
 		keyring, err := filepath.Abs(c.Keyring)
 		if err != nil {
@@ -144,12 +150,12 @@ func (p *Process) layConf(c laidConf) error {
 		if _, err := os.Stat(keyring); err != nil {
 			return p.fail(op, fmt.Errorf("%w: %w", ErrConf, err), "check keyring: of the plan")
 		}
-		lines = append([]string{"keyring = " + keyring}, lines...)
+		own = append([]string{"keyring = " + keyring}, own...)
 	}
-	if len(lines) == 0 {
+	if len(own) == 0 {
 		err = os.Symlink(conf, target)
 	} else {
-		content = fmt.Appendf(bytes.TrimRight(content, "\n"), "\n\n[%s]\n\t%s\n", c.User, strings.Join(lines, "\n\t"))
+		content = fmt.Appendf(bytes.TrimRight(content, "\n"), "\n\n[%s]\n\t%s\n", c.User, strings.Join(own, "\n\t"))
 		err = os.WriteFile(target, content, 0o600)
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/drover-io/drover/replay"
 )
@@ -71,20 +72,50 @@ var DefaultOptions = map[string]string{"rbd_mirror_journal_poll_age": "1"}
 
 // ConfLines are what the daemon's user has in the conf beside what is there,
 // sorted, each as NAME = VALUE.
-func (p *Process) ConfLines() []string {
-	all := maps.Clone(DefaultOptions)
-	for name, value := range p.Options {
-		all[strings.ReplaceAll(name, "-", "_")] = value
+func (p *Process) ConfLines() []string { return lines(p.settings(nil)) }
+
+// settings are the options, those of the plan and of the defaults that the conf
+// does not name itself.
+func (p *Process) settings(conf []byte) map[string]string {
+	all := map[string]string{}
+	for name, value := range DefaultOptions {
+		if !names(conf, name) {
+			all[name] = value
+		}
 	}
-	lines := make([]string, 0, len(all))
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		value := all[name]
-		if strings.ContainsAny(value, "#;") { // they would begin a comment
+	for name, value := range p.Options {
+		all[optionName(name)] = value
+	}
+	return all
+}
+
+// optionName is an option's name with the separators that it has in Ceph's source:
+// a conf takes blanks and hyphens too.
+func optionName(name string) string {
+	return strings.Join(strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' || unicode.IsSpace(r) }), "_")
+}
+
+// names reports whether a conf sets an option, in whichever section.
+func names(conf []byte, option string) bool {
+	for line := range strings.Lines(string(conf)) {
+		if name, _, ok := strings.Cut(line, "="); ok && optionName(name) == option {
+			return true
+		}
+	}
+	return false
+}
+
+// lines are the lines of a conf that set options.
+func lines(options map[string]string) []string {
+	out := make([]string, 0, len(options))
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		value := options[name]
+		if strings.ContainsAny(value, "#;") && !strings.ContainsRune(value, '"') { // they would begin a comment
 			value = `"` + value + `"`
 		}
-		lines = append(lines, name+" = "+value)
+		out = append(out, name+" = "+value)
 	}
-	return lines
+	return out
 }
 
 func (p *Process) fail(op string, err error, hint string) error {
@@ -119,13 +150,19 @@ func (p *Process) complete() (*Process, error) {
 // args are the options of the daemon. Each of its Ceph contexts opens an admin
 // socket, so the path must tell them apart.
 func (p *Process) args() []string {
-	return []string{
+	args := []string{
 		"--foreground",
 		"--cluster", p.Cluster,
 		"--id", strings.TrimPrefix(p.User, "client."),
 		"--log-file", filepath.Join(p.Dir, logFile),
 		"--admin-socket", filepath.Join(p.Dir, "$pid.$cctid.asok"),
 	}
+	// What the plan says is said to the daemon itself too: its conf may be another,
+	// see layConf.
+	for _, name := range slices.Sorted(maps.Keys(p.Options)) {
+		args = append(args, "--"+strings.ReplaceAll(optionName(name), "_", "-")+"="+p.Options[name])
+	}
+	return args
 }
 
 // Ensure starts the daemon unless it runs, and watches the start.

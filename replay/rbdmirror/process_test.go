@@ -359,3 +359,35 @@ func TestObserved(t *testing.T) {
 		}
 	}
 }
+
+// TestOptionsOfTheConf: what the conf sets itself, however it writes that, is not
+// set by default.
+func TestOptionsOfTheConf(t *testing.T) {
+	for conf, want := range map[string]bool{
+		"[global]\nmon host = 127.0.0.1\n":                             true,
+		"[client]\n\trbd mirror journal poll age = 3\n":                false,
+		"[global]\nrbd-mirror-journal-poll-age=3\n":                    false,
+		"[global]\nmon host = 127.0.0.1 # rbd_mirror_journal_poll_age": true,
+	} {
+		p := fakeProcess(t, "run")
+		writeFile(t, p.Conf, conf)
+		if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.complete()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		laid, err := os.ReadFile(filepath.Join(c.Dir, "site-b.conf"))
+		if err != nil || strings.Contains(string(laid), "rbd_mirror_journal_poll_age = 1\n") != want {
+			t.Errorf("%q: laid %q, %v", conf, laid, err)
+		}
+	}
+	p := &Process{Options: map[string]string{"rbd mirror journal poll age": "7"}}
+	if got := p.ConfLines(); len(got) != 1 || got[0] != "rbd_mirror_journal_poll_age = 7" {
+		t.Errorf("lines %q", got)
+	}
+}

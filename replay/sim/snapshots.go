@@ -210,11 +210,11 @@ func (w *World) CutShort(site string, ref replay.ImageRef, cut Cut) error {
 			}
 		default:
 			newest := i.newestMirror()
-			i.Hushed = cut&CutUntold != 0
+			i.Hushed = i.Hushed || cut&CutUntold != 0
 			if cut&CutUnfinished != 0 && newest != nil && newest.Mirror.primary() {
 				newest.Mirror.Complete = false
 			}
-			i.Marked = cut&CutMarked != 0 && i.role(n) == replay.RolePrimary
+			i.Marked = (i.Marked || cut&CutMarked != 0) && i.role(n) == replay.RolePrimary
 		}
 		return nil
 	})

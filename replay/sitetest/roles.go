@@ -3,6 +3,7 @@ package sitetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/drover-io/drover/replay"
@@ -47,6 +48,33 @@ func (i *image) demote(from, to replay.Site) {
 	})
 }
 
+// demoteUsed has a demotion refused because of a client: that is seen, who asks is
+// not, and nothing has changed.
+func (i *image) demoteUsed(site replay.Site) {
+	i.t.Helper()
+	var seen []replay.ImageUser
+	no := errors.New("no")
+	refuse := func(users []replay.ImageUser) error { seen = users; return no }
+	locks := func(u replay.ImageUser) bool { return u.Locks && !u.Mirror }
+	if err := site.DemoteUnused(i.t.Context(), i.ref, refuse); !errors.Is(err, no) {
+		i.t.Fatalf("refused: %v", err)
+	}
+	if slices.ContainsFunc(seen, locks) {
+		i.t.Errorf("the one who asks is among its users: %+v", seen)
+	}
+	w, err := i.Another(i.t, site).OpenWriter(i.t.Context(), i.ref)
+	ok(i.t, err)
+	_, err = w.WriteAt(i.t.Context(), []byte("held"), 4<<20)
+	ok(i.t, err)
+	if err := site.DemoteUnused(i.t.Context(), i.ref, refuse); !errors.Is(err, no) || !slices.ContainsFunc(seen, locks) {
+		i.t.Errorf("in use: %v, by %+v", err, seen)
+	}
+	ok(i.t, w.Close())
+	if img := i.at(site); img.Role != replay.RolePrimary || img.Unwritable {
+		i.t.Errorf("it is %s, unwritable %t", img.Role, img.Unwritable)
+	}
+}
+
 // awaitLink waits until the primary's rbd-mirror is registered in the journal
 // of the copy: promoted before, the copy could not be followed.
 func (i *image) awaitLink(primary, copied replay.Site) {
@@ -69,8 +97,10 @@ func (s *suite) handOver(t *testing.T, mode replay.MirrorMode) {
 	ok(t, i.Write(ctx, s.A, i.ref, 0, text(70, 20000)))
 	wants(t, s.B.Promote(ctx, i.ref, false), replay.ErrBusy, s.B)
 	i.awaitLink(s.A, s.B)
+	i.demoteUsed(s.A)
 	i.demote(s.A, s.B)
 	wants(t, s.A.Demote(ctx, i.ref), replay.ErrInvalid, s.A)
+	wants(t, s.A.DemoteUnused(ctx, i.ref, func([]replay.ImageUser) error { return nil }), replay.ErrInvalid, s.A)
 	if err := i.Write(ctx, s.A, i.ref, 0, []byte("no")); err == nil {
 		t.Fatal("a demoted image was written to")
 	}
