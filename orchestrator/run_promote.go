@@ -28,14 +28,14 @@ func (a promoteAct) do(ctx context.Context, c *crew) error {
 		if serves(to) {
 			return nil
 		}
-		return a.exchange.promote(c, a.to, to, false)
+		return a.promote(c, a.to, to, false)
 	case from.Image.Role == replay.RolePrimary:
 		return refusal("see who else is at work, then begin again", "%s is primary at %s", a.ref, a.from)
 	}
 	if proof := replay.CaughtUp(from, to); !proof.Final {
 		return fmt.Errorf("%s is not promoted at %s: %s", a.ref, a.to, proof.Why)
 	}
-	return a.exchange.promote(c, a.to, to, false)
+	return a.promote(c, a.to, to, false)
 }
 
 func (promoteAct) patience(c *crew) (time.Duration, time.Duration) {
@@ -150,7 +150,7 @@ func (a forceAct) do(ctx context.Context, c *crew) error {
 	if err != nil || serves(to) {
 		return err
 	}
-	return a.exchange.promote(c, a.to, to, true)
+	return a.promote(c, a.to, to, true)
 }
 
 func (forceAct) patience(c *crew) (time.Duration, time.Duration) { return c.callTime, 2 * time.Second }
