@@ -1,11 +1,13 @@
 package orchestrator_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
 )
 
@@ -55,4 +57,45 @@ func TestResumedAfterCutShort(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFailoverToWhatRefusesWrites: somebody has promoted the surviving copy by
+// hand, and that was killed. A failover does not take that for what was wanted.
+func TestFailoverToWhatRefusesWrites(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, snapshotsTwoWay, 1)
+		b.world.Vanish("a")
+		for _, name := range []string{"vm-1", "volume-0"} {
+			b.must(b.world.Site("b").Promote(t.Context(), ref(name), true))
+		}
+		b.must(b.world.CutShort("b", ref("volume-0"), sim.CutMarked))
+		_, r, err := b.immortal().start(t.Context(), overToB, orchestrator.RunOptions{})
+		if err != nil || r.Outcome != orchestrator.RunDone {
+			t.Fatalf("%v\n%s", err, story(r))
+		}
+		b.must(b.world.Write("b", ref("volume-0"), 0, []byte("x")))
+	})
+}
+
+// TestFreedOnlyWhereNoneElseServes: plan apply lets clients write to a primary that
+// refuses it, but not where somebody has made another one primary meanwhile.
+func TestFreedOnlyWhereNoneElseServes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, snapshotsTwoWay, 1)
+		b.must(b.world.CutShort("a", ref("volume-0"), sim.CutMarked))
+		b.applied()
+		b.must(b.world.Write("a", ref("volume-0"), 0, []byte("x")))
+
+		b.must(b.world.CutShort("a", ref("volume-0"), sim.CutMarked))
+		b.world.Vanish("b")
+		sites := b.sites(t.Context())
+		defer b.close(sites)
+		_, err := orchestrator.Apply(t.Context(), b.plan, sites, orchestrator.Options{})
+		if err == nil {
+			t.Error("applied, though a site is silent")
+		}
+		if err := b.world.Write("a", ref("volume-0"), 0, []byte("y")); !errors.Is(err, replay.ErrReadOnly) {
+			t.Errorf("a write: %v", err)
+		}
+	})
 }
