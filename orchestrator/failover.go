@@ -68,7 +68,10 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 			s := find(stands, image.Ref)
 			image.Loss = lossOf(s, to)
 			if s.primaryAt(to) {
-				image.Loss = s.lossSince(book, to)
+				if image.Loss = s.lossSince(book, to); image.Loss == nil {
+					// It is where it shall be, and only refuses writes.
+					image.Loss = &Loss{Entries: new(int64), Bytes: new(int64), Seconds: new(float64), Final: true, Why: "it is primary at " + to + " already, and refuses every write"}
+				}
 			}
 		}
 	}

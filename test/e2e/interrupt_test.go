@@ -116,7 +116,7 @@ func uninterrupted(t *testing.T) time.Duration {
 // exit code of one that was killed is 137, as a shell says it.
 func cut(t *testing.T, sig syscall.Signal, after time.Duration, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, drover, args...)
