@@ -29,7 +29,7 @@ func (a reviveAct) do(ctx context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	if to.Image.Unwritable && from.Image.Role != replay.RolePrimary {
+	if to.Image.Role == replay.RolePrimary && !serves(to) && from.Image.Role != replay.RolePrimary {
 		return a.promote(c, a.to, to, false) // an earlier process died when it was nearly over
 	}
 	if from.Image.Role == replay.RolePrimary || to.Image.Role == replay.RolePrimary {

@@ -95,19 +95,8 @@ func (s *Site) unlocked(ctx context.Context, ref replay.ImageRef) error {
 			return struct{}{}, err
 		}
 		defer func() { _ = image.Close() }()
-		watchers, err := image.ListWatchers()
-		if err != nil {
-			return struct{}{}, err
-		}
-		id, err := imageID(io, ref.Name)
-		if err != nil {
-			return struct{}{}, err
-		}
-		locks, err := io.ListLockers(cls.HeaderObject(id), headerLock)
-		if isErrno(err, enoent) || locks == nil {
-			return struct{}{}, nil
-		}
-		if err != nil {
+		watchers, locks, err := holders(io, image)
+		if err != nil || locks == nil {
 			return struct{}{}, err
 		}
 		for _, w := range watchers {

@@ -48,17 +48,27 @@ func (s *Site) Users(ctx context.Context, ref replay.ImageRef) ([]replay.ImageUs
 	})
 }
 
-func (s *Site) watchers(io *rados.IOContext, image *rbd.Image) ([]replay.ImageUser, error) {
+// holders are those who watch an open image and those who have its lock; nil
+// where nobody ever had it.
+func holders(io *rados.IOContext, image *rbd.Image) ([]rbd.ImageWatcher, *rados.LockInfo, error) {
 	id, err := image.GetId()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	watchers, err := image.ListWatchers()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	locks, err := io.ListLockers(cls.HeaderObject(strings.TrimRight(id, "\x00")), headerLock)
 	if err != nil && !isErrno(err, enoent) {
+		return nil, nil, err
+	}
+	return watchers, locks, nil
+}
+
+func (s *Site) watchers(io *rados.IOContext, image *rbd.Image) ([]replay.ImageUser, error) {
+	watchers, locks, err := holders(io, image)
+	if err != nil {
 		return nil, err
 	}
 	own := fmt.Sprintf("client.%d", s.conn.GetInstanceID())
