@@ -130,8 +130,7 @@ func (r *runner) run(ctx context.Context) *Result {
 	}
 	result.Notices = d.Notices
 	if err := r.stale(d); err != nil {
-		result.Refused = &Fault{What: err.Error(), Err: err}
-		return result
+		return refused(ctx, result, err)
 	}
 	r.fleet = newFleet(r.plan, r.seen, r.options.Progress)
 	if r.options.DryRun {
@@ -142,8 +141,7 @@ func (r *runner) run(ctx context.Context) *Result {
 	}
 	session, err := r.session(ctx, d)
 	if err != nil {
-		result.Refused = faultOf(err)
-		return result
+		return refused(ctx, result, err)
 	}
 	if session != nil {
 		defer func() { r.close(ctx, session, result) }()
@@ -152,8 +150,7 @@ func (r *runner) run(ctx context.Context) *Result {
 			// What it had under way may have come to its end before it was shut out.
 			d = r.diff(r.observe(ctx))
 			if err := cmp.Or(r.unread(), r.stale(d)); err != nil {
-				result.Refused = faultOf(err)
-				return result
+				return refused(ctx, result, err)
 			}
 		}
 	}
@@ -189,6 +186,17 @@ func (r *runner) run(ctx context.Context) *Result {
 		}
 	}
 	r.leftOver(result, d, tried)
+	return result
+}
+
+// refused is the result of a run that did not begin because of err, and, where
+// it was also asked to stop, says both. What the end of ctx itself brought about
+// is no refusal.
+func refused(ctx context.Context, result *Result, err error) *Result {
+	result.Interrupted = ctx.Err() != nil
+	if !result.Interrupted || !errors.Is(err, context.Canceled) {
+		result.Refused = faultOf(err)
+	}
 	return result
 }
 

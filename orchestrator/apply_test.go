@@ -402,6 +402,41 @@ func (c changing) EnableMirroring(ctx context.Context, ref replay.ImageRef, mode
 	return c.Site.EnableMirroring(ctx, ref, mode)
 }
 
+// TestStoppedAtRivalsLease wants an apply that is asked to stop while it finds
+// another at work to say both.
+func TestStoppedAtRivalsLease(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBed(t, oneWay)
+		rival, err := b.read().Lease(t.Context(), "apply")
+		b.must(err)
+		defer func() { b.must(rival.Release(t.Context())) }()
+		ctx, stop := context.WithCancel(t.Context())
+		open := b.open
+		b.open = func(ctx context.Context, s plans.Site) (orchestrator.Site, error) {
+			site, err := open(ctx, s)
+			return stopping{site, stop}, err
+		}
+		sites := b.sites(t.Context())
+		defer b.close(sites)
+		result, err := orchestrator.Apply(ctx, b.plan, sites, orchestrator.Options{})
+		if !result.Interrupted || result.Refused == nil || !errors.Is(err, orchestrator.ErrInterrupted) || !errors.Is(err, orchestrator.ErrLeased) {
+			t.Errorf("interrupted %v, refused %v, %v", result.Interrupted, result.Refused, err)
+		}
+	})
+}
+
+// stopping is a site that is asked for a lease at the moment that somebody
+// presses Ctrl-C.
+type stopping struct {
+	orchestrator.Site
+	stop func()
+}
+
+func (s stopping) AcquireLease(ctx context.Context, ledger replay.LedgerRef, lease replay.Lease, renew bool) error {
+	defer s.stop()
+	return s.Site.AcquireLease(ctx, ledger, lease, renew)
+}
+
 // TestDestroyDeletes wants the copies gone and the images kept.
 func TestDestroyDeletes(t *testing.T) {
 	for _, topology := range topologies {

@@ -112,6 +112,7 @@ func TestResyncCompares(t *testing.T) {
 		if got := b.content("a", ref("volume-1")); !strings.Contains(got, "written at b") {
 			t.Errorf("a holds %q", got)
 		}
+		time.Sleep(time.Minute) // replay brings the removal
 		for _, site := range []string{"a", "b"} {
 			if left := b.verifySnapshots(site, ref("volume-1")); len(left) > 0 {
 				t.Errorf("left at %s: %v", site, left)

@@ -72,9 +72,17 @@ type following struct {
 	state   Protection
 	missing []string // secondaries without a copy; sites where it cannot be read
 	behind  []string // secondaries whose copy does not follow yet
-	doomed  bool     // nothing is there that could make or feed a copy
-	// unserved: a daemon is there that could, but it does not serve the pool.
-	unserved bool
+	doomed  bool     // nothing could make or feed a copy
+	// grace is how long to wait for a daemon that serves the pool, where none does;
+	// zero where one does.
+	grace time.Duration
+}
+
+// unserved notes that a daemon would have to come up within a time.
+func (f *following) unserved(grace time.Duration) {
+	if grace > 0 && (f.grace == 0 || grace < f.grace) {
+		f.grace = grace
+	}
 }
 
 // followings tells how far the copies of each image of the plan are, from an
@@ -167,16 +175,15 @@ func followingOf(plan *plans.Plan, obs *Observation, ref replay.ImageRef, primar
 			f.missing, f.doomed = append(f.missing, to), true
 			continue
 		}
-		served := site.DaemonsFault != nil || site.Runner != nil && site.Runner.Running || site.Serves(ref.Pool)
-		unserved := !served && len(site.Daemons) > 0
-		served = served || unserved
 		image := seen.Image(ref.Name)
 		switch {
 		case image == nil || image.Role != replay.RoleSecondary:
-			f.missing, f.doomed = append(f.missing, to), f.doomed || !served || image != nil && !image.Mirrored()
-			f.state, f.unserved = replay.Enabling, f.unserved || unserved
+			f.missing, f.state = append(f.missing, to), replay.Enabling
+			f.doomed = f.doomed || image != nil && !image.Mirrored()
+			f.unserved(graceOf(site, ref.Pool))
 		case !follows(reports[[2]string{to, image.GlobalID}]):
-			f.behind, f.doomed, f.unserved = append(f.behind, to), f.doomed || !served, f.unserved || unserved
+			f.behind = append(f.behind, to)
+			f.unserved(graceOf(site, ref.Pool))
 			if f.state == replay.Replaying {
 				f.state = replay.Syncing
 			}
@@ -206,14 +213,31 @@ func follows(r replay.Report) bool {
 	return r.Progress == nil || r.Progress.Mode != replay.ModeSnapshot || r.Progress.LocalSnapshot != nil
 }
 
-// serviceDelay is how long a daemon may take to serve a pool that has become
-// mirrored: it looks for such every half a minute
-// (rbd_mirror_pool_replayers_refresh_interval).
-const serviceDelay = time.Minute
+const (
+	// serviceDelay is how long a daemon may take to serve a pool that has become
+	// mirrored: it looks for such every half a minute
+	// (rbd_mirror_pool_replayers_refresh_interval).
+	serviceDelay = time.Minute
+	// registerDelay is how long a daemon that somebody has just started may take to
+	// be in the service map.
+	registerDelay = 15 * time.Second
+)
+
+// graceOf is how long a site may take to have a daemon that serves a pool; zero
+// where it has one, or where that cannot be told.
+func graceOf(site *SiteObservation, pool replay.Pool) time.Duration {
+	switch {
+	case site.DaemonsFault != nil || site.Runner != nil && site.Runner.Running || site.Serves(pool):
+		return 0
+	case len(site.Daemons) > 0:
+		return serviceDelay
+	}
+	return registerDelay
+}
 
 // hopeless reports whether waiting for the copies is in vain.
 func (f following) hopeless(waited time.Duration) bool {
-	return f.doomed || f.unserved && waited >= serviceDelay
+	return f.doomed || f.grace > 0 && waited >= f.grace
 }
 
 // wait looks until the copies are there, time is out or nothing more can come.

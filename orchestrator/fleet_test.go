@@ -14,8 +14,8 @@ import (
 // byNobody is the one-way plan whose daemon others run.
 var byNobody = strings.Replace(oneWay, ", daemon: {run: process}", "", 1)
 
-// TestWaitWithoutDaemon wants an apply that waited for nothing, because nothing
-// could come, to say so and not to succeed.
+// TestWaitWithoutDaemon wants an apply that sees no daemon to give up soon, to
+// say so and not to succeed.
 func TestWaitWithoutDaemon(t *testing.T) {
 	for _, wait := range []orchestrator.Wait{orchestrator.WaitCopies, orchestrator.WaitReplaying} {
 		t.Run(string(wait), func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestWaitWithoutDaemon(t *testing.T) {
 				if !errors.Is(err, orchestrator.ErrIncomplete) || result.Pending() != 1 {
 					t.Errorf("%v\n%s", err, outcomes(result))
 				}
-				if took := time.Since(began); took > 10*time.Second {
+				if took := time.Since(began); took > 20*time.Second {
 					t.Errorf("took %v", took)
 				}
 				if result, err := b.apply(orchestrator.Options{Wait: orchestrator.WaitNone}); err != nil || result.Pending() > 0 {
@@ -44,6 +44,18 @@ func TestWaitForForeignDaemon(t *testing.T) {
 		b := newBed(t, byNobody)
 		b.world.StartDaemon("b")
 		time.Sleep(time.Minute)
+		result, err := b.apply(orchestrator.Options{Wait: orchestrator.WaitReplaying})
+		if err != nil || result.Pending() > 0 {
+			t.Errorf("%v\n%s", err, outcomes(result))
+		}
+	})
+}
+
+// TestWaitForNewDaemon wants the same of one that is not in the service map yet.
+func TestWaitForNewDaemon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBed(t, byNobody)
+		time.AfterFunc(10*time.Second, func() { b.world.StartDaemon("b") })
 		result, err := b.apply(orchestrator.Options{Wait: orchestrator.WaitReplaying})
 		if err != nil || result.Pending() > 0 {
 			t.Errorf("%v\n%s", err, outcomes(result))

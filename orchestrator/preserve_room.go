@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,12 +46,49 @@ func preserveEstimate(ctx context.Context, site Preserver, refs []replay.ImageRe
 }
 
 func estimateImage(ctx context.Context, site Preserver, ref replay.ImageRef) (bytes uint64, err error) {
+	ctx, done := whileAnswering(ctx, site, ref)
+	defer done(&err)
 	head, err := site.OpenSnapshot(ctx, ref, "")
 	if err != nil {
 		return 0, err
 	}
 	bytes, err = allocated(ctx, head)
 	return bytes, replay.OneLine(err, head.Close())
+}
+
+// whileAnswering is a context for work on an image that takes as long as it
+// takes: it ends when the site, asked for the image every now and then, gives no
+// answer within lookTime. done ends the asking, and says so in the work's error.
+func whileAnswering(ctx context.Context, site Preserver, ref replay.ImageRef) (working context.Context, done func(*error)) {
+	working, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for tick := time.NewTimer(lookTime); ; tick.Reset(lookTime) {
+			select {
+			case <-tick.C:
+			case <-working.Done():
+				tick.Stop()
+				return
+			}
+			ask, stop := context.WithTimeout(working, lookTime)
+			_, err := site.Image(ask, ref)
+			silent := ask.Err() != nil && err != nil
+			stop()
+			if silent {
+				cancel(fmt.Errorf("%s gives no answer any more: %w", site.Name(), replay.ErrTimeout))
+				return
+			}
+		}
+	}()
+	return working, func(err *error) {
+		why := context.Cause(working)
+		cancel(nil)
+		<-ended
+		if *err != nil && why != nil && ctx.Err() == nil {
+			*err = why
+		}
+	}
 }
 
 // preserveRoom estimates the copies of images and refuses (ErrRefused) when
@@ -75,6 +113,8 @@ func preserveRoom(ctx context.Context, site Preserver, refs []replay.ImageRef, o
 
 // roomInPool refuses what would leave less than the share of the pool free.
 func roomInPool(ctx context.Context, site Preserver, pool string, needed uint64, minFree int) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	space, err := site.PoolSpace(ctx, pool)
 	if err != nil {
 		return err

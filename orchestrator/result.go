@@ -88,6 +88,9 @@ func (r *Result) Pending() int {
 // [ErrIncomplete].
 func (r *Result) Err() error {
 	if r.Refused != nil {
+		if r.Interrupted {
+			return errors.Join(ErrInterrupted, r.Refused)
+		}
 		return r.Refused
 	}
 	var errs []error

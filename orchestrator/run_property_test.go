@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
 
@@ -196,6 +198,9 @@ func (h *runHistory) play() string {
 	if h.over && h.shape.twoWay && len(h.touched) == 0 && h.ending == string(orchestrator.RunDone) && h.rng.IntN(3) == 0 {
 		h.goBack()
 	}
+	if !h.over && len(h.shape.sites) == 2 && len(h.touched) == 0 && h.ending == string(orchestrator.RunDone) && h.rng.IntN(3) == 0 {
+		h.splitAndResync()
+	}
 	return h.account.String()
 }
 
@@ -245,6 +250,109 @@ func (h *runHistory) goBack() {
 		}
 	}
 	h.ending += ", failback " + h.ending
+}
+
+// splitAndResync has somebody force a second primary of some images, both sides
+// written to, and plays the resync that keeps one of them, which may be killed
+// and meet with faults.
+func (h *runHistory) splitAndResync() {
+	keep, loser := "a", "b"
+	if h.shape.twoWay && h.rng.IntN(2) == 0 {
+		keep, loser = loser, keep
+	}
+	wrote := map[replay.ImageRef]map[string]string{}
+	var names []string
+	for _, ref := range h.refs {
+		if len(wrote) > 0 && h.rng.IntN(2) == 0 {
+			continue
+		}
+		wrote[ref] = map[string]string{}
+		for _, site := range h.shape.sites {
+			if h.role(site, ref) != replay.RolePrimary {
+				h.must(h.world.Site(site).Promote(h.t.Context(), ref, true))
+			}
+		}
+		for _, site := range h.shape.sites {
+			wrote[ref][site] = fmt.Sprintf("%s as %s has it", ref.Name, site)
+			h.must(h.world.Write(site, ref, 4096, fmt.Appendf(nil, "%-63s", wrote[ref][site])))
+		}
+		names = append(names, ref.Name)
+	}
+	time.Sleep(time.Duration(h.rng.IntN(300)) * time.Second)
+	p := h.immortal()
+	p.at, p.death = int64(h.rng.IntN(80)), deaths[h.rng.IntN(len(deaths))]
+	h.plan = nil
+	for range h.rng.IntN(3) {
+		m := h.meddling()
+		if m.what = splitMeddles[h.rng.IntN(len(splitMeddles))]; m.what != "" {
+			h.plan = append(h.plan, m)
+		}
+	}
+	h.inHand = p
+	p.between = func(n int64, _ simCall) { h.meddle(n) }
+	h.notef("%s are primary twice, %s stays; the resync dies at %d (%s), %+v", names, keep, p.at, p.death, h.plan)
+	prepare := func(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites) (*orchestrator.Prepared, error) {
+		return orchestrator.PrepareResync(ctx, plan, sites, orchestrator.ResyncOptions{
+			Keep: keep, Loser: loser, Scope: orchestrator.Scope{Images: names}, Reason: keep + " serves",
+		})
+	}
+	_, r, err := p.start(h.t.Context(), prepare, orchestrator.RunOptions{})
+	h.ended("resync", p, r, err)
+	h.heal()
+	h.resume(h.immortal())
+	p.deliver()
+	time.Sleep(2 * time.Minute)
+	story := h.runs()
+	last := story[len(story)-1]
+	done := last.Run.Runbook == orchestrator.Resync && last.Outcome() == orchestrator.RunDone
+	for ref, text := range wrote {
+		at := h.world.Primaries(ref)
+		switch {
+		case !slices.Contains(at, keep):
+			h.t.Errorf("%s, to be kept at %s, is primary at %v", ref, keep, at)
+		case done && len(at) > 1:
+			h.t.Errorf("after the resync %s is primary at %v", ref, at)
+		}
+		h.holds(keep, ref, text[keep])
+		if done {
+			h.holds(loser, ref, text[keep])
+		}
+		if !h.keeps(loser, ref, text[loser]) {
+			h.t.Errorf("%s: what was written at %s is neither there any more nor in a copy of it", ref, loser)
+		}
+	}
+	for _, ref := range h.refs {
+		if at := h.world.Primaries(ref); wrote[ref] == nil && len(at) != 1 {
+			h.t.Errorf("%s, which the resync is not of, is primary at %v", ref, at)
+		}
+	}
+	h.ending += ", resync " + h.ending
+}
+
+// splitMeddles is what may happen during a resync; "" is nothing.
+var splitMeddles = []string{
+	"", "vanish", "return", "freeze", "thaw", "sever", "mend", "kill daemon", "start daemon",
+	"busy", "read-only", "lost answers", "hang", "take the lease", "no caps", "fence hangs", "clock jumps",
+}
+
+func (h *runHistory) holds(site string, ref replay.ImageRef, want string) {
+	if got := strings.TrimSpace(h.content(site, ref)); got != want {
+		h.t.Errorf("%s at %s holds %q, not %q", ref, site, got, want)
+	}
+}
+
+// keeps reports whether a site has what was written in an image, there or in a
+// kept copy.
+func (h *runHistory) keeps(site string, ref replay.ImageRef, text string) bool {
+	if strings.TrimSpace(h.content(site, ref)) == text {
+		return true
+	}
+	for _, name := range h.preserved(site) {
+		if strings.HasPrefix(name, ref.Name+".") && strings.TrimSpace(h.content(site, ref.Pool.Image(name))) == text {
+			return true
+		}
+	}
+	return false
 }
 
 // meddle does what is due at the call.

@@ -91,8 +91,9 @@ type VerifyEvent struct {
 // replay has brought it to the secondary, and compares both byte by byte over
 // what is allocated. Clients may go on writing.
 //
-// The snapshots are removed again at both ends, also when ctx ends; those that
-// a killed run left behind are found by their names and removed first. The
+// The snapshots are removed again, also when ctx ends: at the primary before
+// Verify returns, at a secondary as soon as replay brings their removal. Those
+// that a killed run left behind are found by their names and removed first. The
 // error tells of what kept the whole from being done; what went wrong with
 // single images is in the report, see [VerifyReport.Err].
 func Verify(ctx context.Context, plan *plans.Plan, sites *Sites, o VerifyOptions) (*VerifyReport, error) {

@@ -19,28 +19,16 @@ const (
 	goneTime  = 30 * time.Second
 )
 
-// clean removes the run's snapshot of an image at the primary, and waits until
-// replay has removed it at the secondaries. What stays is in the report.
+// clean removes the run's snapshot of an image at the primary. From the
+// secondaries it goes by itself: its removal stands in the journal, or travels
+// with a mirror snapshot, and is not waited for. What stays is in the report.
 func (v *verification) clean(ctx context.Context, t *verifyTarget, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
 	v.tell(VerifyEvent{Ref: t.ref, Step: VerifyClean, Snapshot: name, Mode: t.mode})
 	if err := v.remove(ctx, t.ref, t.primary, t.mode, name); err != nil {
 		v.left(LeftoverSnapshot{Ref: t.ref, Site: t.primary, Snapshot: name, Note: "could not be removed: " + err.Error()})
-		return
 	}
-	var group sync.WaitGroup
-	for _, secondary := range t.secondaries {
-		if t.unread[secondary] != nil {
-			continue
-		}
-		group.Go(func() {
-			if err := v.awaitGone(ctx, t.ref, secondary, name); err != nil {
-				v.left(LeftoverSnapshot{Ref: t.ref, Site: secondary, Snapshot: name, Note: err.Error()})
-			}
-		})
-	}
-	group.Wait()
 }
 
 // remove removes a snapshot at the primary. A copy that is not primary is
@@ -86,14 +74,18 @@ func (v *verification) awaitGone(ctx context.Context, ref replay.ImageRef, secon
 	}
 }
 
-// sweptSnapshot is a leftover that has been removed at the primary.
+// sweptSnapshot is a leftover that only secondaries have, be it that it has been
+// removed at the primary just now or before.
 type sweptSnapshot struct {
 	target *verifyTarget
 	left   LeftoverSnapshot
+	before bool
+	alive  bool // whose it is may be at work
 }
 
 // sweep removes at the primaries what killed runs have left behind, and answers
-// with that. It goes at the secondaries by replay, see confirm.
+// with that, and with what is not there any more. It goes at the secondaries by
+// replay, see confirm.
 func (v *verification) sweep(ctx context.Context, targets []*verifyTarget) []sweptSnapshot {
 	judge := verifyJudge{self: v.run, now: time.Now(), booted: bootTime(), clean: v.options.Clean}
 	var (
@@ -113,12 +105,12 @@ func (v *verification) sweep(ctx context.Context, targets []*verifyTarget) []swe
 					continue
 				}
 				names[s.Name] = true
-				if left, removed := v.sweepOne(ctx, t, site, s, run, judge); removed {
+				if one, removed := v.sweepOne(ctx, t, site, s, run, judge); removed {
 					mu.Lock()
-					swept = append(swept, sweptSnapshot{t, left})
+					swept = append(swept, one)
 					mu.Unlock()
 				} else {
-					v.left(left)
+					v.left(one.left)
 				}
 			}
 		}
@@ -126,26 +118,30 @@ func (v *verification) sweep(ctx context.Context, targets []*verifyTarget) []swe
 	return swept
 }
 
-func (v *verification) sweepOne(ctx context.Context, t *verifyTarget, site string, s replay.Snapshot, run verifyRun, judge verifyJudge) (left LeftoverSnapshot, removed bool) {
-	left = LeftoverSnapshot{Ref: t.ref, Site: site, Snapshot: s.Name, Created: s.Created}
+func (v *verification) sweepOne(ctx context.Context, t *verifyTarget, site string, s replay.Snapshot, run verifyRun, judge verifyJudge) (one sweptSnapshot, removed bool) {
 	dead, why := judge.dead(run)
-	left.Note = why
+	one = sweptSnapshot{target: t, alive: !dead, left: LeftoverSnapshot{Ref: t.ref, Site: site, Snapshot: s.Name, Created: s.Created, Note: why}}
 	switch {
+	case t.primary != "" && !hasSnapshot(t.at[t.primary], s.Name):
+		one.before = true
+		return one, true
 	case !dead:
 	case t.primary == "":
-		left.Note = why + "; it can be removed once the image has one primary"
+		one.left.Note = why + "; it can be removed once the image has one primary"
 	default:
-		err := v.removeLeftover(ctx, t, s.Name)
+		err := v.remove(ctx, t.ref, t.primary, t.mode, s.Name)
 		if err == nil {
-			return left, true
+			return one, true
 		}
-		left.Note = fmt.Sprintf("%s; could not be removed: %v", why, err)
+		one.left.Note = fmt.Sprintf("%s; could not be removed: %v", why, err)
 	}
-	return left, false
+	return one, false
 }
 
 // confirm looks whether swept snapshots are gone at the secondaries, too. It
-// comes last: by then replay has had the time of the whole verification.
+// comes last: replay keeps the order, so that where the verification's own
+// snapshot has come, all removals before it have. What had been removed before
+// and is gone by now was no leftover.
 func (v *verification) confirm(ctx context.Context, swept []sweptSnapshot) {
 	ctx, cancel := context.WithTimeout(ctx, goneTime)
 	defer cancel()
@@ -155,38 +151,70 @@ func (v *verification) confirm(ctx context.Context, swept []sweptSnapshot) {
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			gone := true
-			for _, secondary := range s.target.secondaries {
-				err := s.target.unread[secondary]
-				if err == nil {
-					err = v.awaitGone(ctx, s.target.ref, secondary, s.left.Snapshot)
-				} else {
-					err = fmt.Errorf("removed at the primary; not known to be gone: %w", err)
-				}
-				if err != nil {
-					gone = false
-					left := s.left
-					left.Site, left.Note = secondary, fmt.Sprintf("%s; %v", s.left.Note, err)
-					v.left(left)
-				}
-			}
-			if gone {
-				s.left.Removed = true
-				v.left(s.left)
-			}
+			v.confirmOne(ctx, s)
 		})
 	}
 	group.Wait()
 }
 
-// removeLeftover removes a snapshot of a dead run at the primary and, by that,
-// at the secondaries. One that only a secondary has is made at the primary
-// once more: replay of a removal needs one there. It comes about when the
-// client that held the image's lock died in the middle of the removal: seen on
+func (v *verification) confirmOne(ctx context.Context, s sweptSnapshot) {
+	switch {
+	case !s.before:
+	case v.goneAlready(ctx, s):
+		return
+	case s.alive:
+		v.left(s.left)
+		return
+	default:
+		if err := v.removeAgain(ctx, s.target, s.left.Snapshot); err != nil {
+			s.left.Note = fmt.Sprintf("%s; could not be removed: %v", s.left.Note, err)
+			v.left(s.left)
+			return
+		}
+	}
+	gone := true
+	for _, secondary := range s.target.secondaries {
+		err := s.target.unread[secondary]
+		if err == nil {
+			err = v.awaitGone(ctx, s.target.ref, secondary, s.left.Snapshot)
+		} else {
+			err = fmt.Errorf("removed at the primary; not known to be gone: %w", err)
+		}
+		if err != nil {
+			gone = false
+			left := s.left
+			left.Site, left.Note = secondary, fmt.Sprintf("%s; %v", s.left.Note, err)
+			v.left(left)
+		}
+	}
+	if gone {
+		s.left.Removed = true
+		v.left(s.left)
+	}
+}
+
+// goneAlready reports whether no secondary has a swept snapshot any more.
+func (v *verification) goneAlready(ctx context.Context, s sweptSnapshot) bool {
+	for _, secondary := range s.target.secondaries {
+		if v.sites[secondary] == nil {
+			return false
+		}
+		image, err := v.sites[secondary].Image(ctx, s.target.ref)
+		if err != nil && !errors.Is(err, replay.ErrNotFound) || err == nil && hasSnapshot(image, s.left.Snapshot) {
+			return false
+		}
+	}
+	return true
+}
+
+// removeAgain removes at the secondaries a snapshot of a dead run that the
+// primary has no more, though all that it has done is replayed: it is made there
+// once more, as replay of a removal needs one. It comes about when the client
+// that held the image's lock died in the middle of the removal: seen on
 // Ceph 16.2.15. Replay of the creation takes a snapshot that exists for good
 // (EEXIST is ignored, librbd/journal/Replay.cc).
-func (v *verification) removeLeftover(ctx context.Context, t *verifyTarget, name string) error {
-	if t.mode == replay.ModeJournal && !hasSnapshot(t.at[t.primary], name) {
+func (v *verification) removeAgain(ctx context.Context, t *verifyTarget, name string) error {
+	if t.mode == replay.ModeJournal {
 		if err := v.sites[t.primary].CreateSnapshot(ctx, t.ref, name); err != nil && !errors.Is(err, replay.ErrExists) {
 			return err
 		}

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,9 +38,11 @@ func (b *bed) verify(ctx context.Context, o orchestrator.VerifyOptions) (*orches
 	return orchestrator.Verify(ctx, b.plan, sites, o)
 }
 
-// userSnapshots are the names of an image's user snapshots at both sites.
+// userSnapshots are the names of an image's user snapshots at both sites, once
+// replay has brought what was removed.
 func (b *bed) userSnapshots(name string) (names []string) {
 	b.t.Helper()
+	time.Sleep(time.Minute)
 	for _, site := range []string{"site-a", "site-b"} {
 		image, err := b.world.Site(site).Image(context.Background(), ref(name))
 		b.must(err)
@@ -197,6 +200,92 @@ func TestVerifySweepsLeftovers(t *testing.T) {
 			t.Errorf("leftovers: %+v", r.Leftovers)
 		}
 	})
+}
+
+// What the last verification has removed at the primary, and is still at the
+// secondary, is no leftover for the next one.
+func TestVerifyRightAfterAnother(t *testing.T) {
+	for mode, plan := range map[string]string{"journal": statusPlan, "snapshot": verifySnapshotPlan} {
+		t.Run(mode, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBed(t, plan)
+				b.applied()
+				made := map[string]int{}
+				b.world.Observe(func(c sim.Call) {
+					if c.Op == "CreateSnapshot" {
+						made[c.Object]++
+					}
+				})
+				for range 3 {
+					time.Sleep(1100 * time.Millisecond) // names go by the second
+					r, err := b.verify(t.Context(), orchestrator.VerifyOptions{Images: []string{"vm-1"}})
+					if err != nil || r.Err() != nil || len(r.Leftovers) > 0 {
+						t.Errorf("%v, %v, leftovers %+v", err, r.Err(), r.Leftovers)
+					}
+				}
+				if len(made) != 1 || made["rbd/vm-1"] != 3 {
+					t.Errorf("snapshots made: %v", made)
+				}
+				if left := b.userSnapshots("vm-1"); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+			})
+		})
+	}
+}
+
+// A leftover that only the secondary has, though all is replayed, goes from there
+// too.
+func TestVerifySweepsTheSecondary(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newBed(t, statusPlan)
+		b.applied()
+		const old = "drover-verify-19991201T000000Z-00000000-00000000-00000000-1-1"
+		b.must(b.world.Site("site-a").CreateSnapshot(t.Context(), ref("vm-1"), old))
+		time.Sleep(time.Minute)
+		open := b.open
+		b.open = func(ctx context.Context, s plans.Site) (orchestrator.Site, error) {
+			site, err := open(ctx, s)
+			if s.Name == "site-a" {
+				site = forgetful{site, old}
+			}
+			return site, err
+		}
+		r, err := b.verify(t.Context(), orchestrator.VerifyOptions{Images: []string{"vm-1"}})
+		if err != nil || r.Err() != nil {
+			t.Fatalf("%v, %v", err, r.Err())
+		}
+		if len(r.Leftovers) != 1 || r.Leftovers[0].Snapshot != old || !r.Leftovers[0].Removed {
+			t.Errorf("leftovers: %+v", r.Leftovers)
+		}
+		if left := b.userSnapshots("vm-1"); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+// forgetful is a site that does not show one snapshot.
+type forgetful struct {
+	orchestrator.Site
+	hidden string
+}
+
+func (f forgetful) hide(image replay.Image) replay.Image {
+	image.Snapshots = slices.DeleteFunc(slices.Clone(image.Snapshots), func(s replay.Snapshot) bool { return s.Name == f.hidden })
+	return image
+}
+
+func (f forgetful) Image(ctx context.Context, ref replay.ImageRef) (replay.Image, error) {
+	image, err := f.Site.Image(ctx, ref)
+	return f.hide(image), err
+}
+
+func (f forgetful) Images(ctx context.Context, pool replay.Pool, detail replay.Detail) ([]replay.Image, error) {
+	images, err := f.Site.Images(ctx, pool, detail)
+	for i := range images {
+		images[i] = f.hide(images[i])
+	}
+	return images, err
 }
 
 // A leftover counts as removed once it is seen to be gone at the secondary too.

@@ -121,20 +121,29 @@ func (b *bench) mirroredPool(ctx context.Context, pool string) error {
 	return err
 }
 
-// plan writes a one-way plan over all images of a pool.
-func (b *bench) plan(pool string) (string, error) {
+// plan writes a one-way plan over all images of a pool; daemon is site-b's.
+func (b *bench) plan(pool, daemon string) (string, error) {
 	text := fmt.Sprintf(`version: 1
 name: bench
 primary: site-a
 sites:
   - {name: site-a, conf: %s}
-  - {name: site-b, conf: %s}
+  - {name: site-b, conf: %s, daemon: %s}
 pools:
   - name: %s
     images: [{glob: "*"}]
-`, b.a.Conf(), b.b.Conf(), pool)
+`, b.a.Conf(), b.b.Conf(), daemon, pool)
 	file := filepath.Join(b.folder, pool+".yaml")
 	return file, os.WriteFile(file, []byte(text), 0o600)
+}
+
+// What a plan says of site-b's rbd-mirror: that it is the lab's, or that Drover
+// runs it.
+const labMirror = "{}"
+
+func (b *bench) ownMirror(pool string) string {
+	return fmt.Sprintf("{run: process, keyring: %s, directory: %s}",
+		b.b.Keyring("client.rbd-mirror.site-b"), filepath.Join(b.folder, "run-"+pool))
 }
 
 // names are n image names.

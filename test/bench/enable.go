@@ -22,7 +22,7 @@ func measureEnable(ctx context.Context, b *bench) ([]Row, error) {
 		if err := b.barePools(ctx, images, byDrover, byFloor); err != nil {
 			return nil, err
 		}
-		plan, err := b.plan(byDrover)
+		plan, err := b.plan(byDrover, labMirror)
 		if err != nil {
 			return nil, err
 		}

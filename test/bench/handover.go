@@ -120,7 +120,7 @@ func measureFirstSync(ctx context.Context, b *bench) ([]Row, error) {
 	if _, err := b.twoWay(ctx, pool, fit); err != nil {
 		return nil, err
 	}
-	plan, err := b.writeTwoWay(pool, "{}")
+	plan, err := b.writeTwoWay(pool, labMirror)
 	if err != nil {
 		return nil, err
 	}
@@ -160,13 +160,10 @@ func measureFirstSync(ctx context.Context, b *bench) ([]Row, error) {
 // takeMirror has Drover run the rbd-mirror of site-b, and waits until it replays a
 // pool.
 func (b *bench) takeMirror(ctx context.Context, pool string) (plan string, err error) {
-	if b.b.Running(lab.Mirror) {
-		if err := b.b.StopMirror(); err != nil {
-			return "", err
-		}
+	if err := b.stopMirror(); err != nil {
+		return "", err
 	}
-	plan, err = b.writeTwoWay(pool, fmt.Sprintf("{run: process, keyring: %s, directory: %s}",
-		b.b.Keyring("client.rbd-mirror.site-b"), filepath.Join(b.folder, "run-"+pool)))
+	plan, err = b.writeTwoWay(pool, b.ownMirror(pool))
 	if err != nil {
 		return "", err
 	}
@@ -174,6 +171,14 @@ func (b *bench) takeMirror(ctx context.Context, pool string) (plan string, err e
 		return "", err
 	}
 	return plan, b.await(ctx, b.b, pool, "replaying", handedOver)
+}
+
+// stopMirror ends the lab's own rbd-mirror of site-b, where it runs.
+func (b *bench) stopMirror() error {
+	if !b.b.Running(lab.Mirror) {
+		return nil
+	}
+	return b.b.StopMirror()
 }
 
 // leaveMirror ends it again.
@@ -190,16 +195,14 @@ func (b *bench) twoWay(ctx context.Context, pool string, n int) (plan string, er
 		if err := site.CreatePool(ctx, pool); err != nil {
 			return "", err
 		}
-		if !site.Running(lab.Mirror) {
-			if err := site.StartMirror(ctx); err != nil {
-				return "", err
-			}
+		if err := site.StartMirror(ctx); err != nil {
+			return "", err
 		}
 	}
 	if err := createBare(ctx, b.a, pool, names(n), 8<<20, b.parallel); err != nil {
 		return "", err
 	}
-	plan, err = b.writeTwoWay(pool, "{}")
+	plan, err = b.writeTwoWay(pool, labMirror)
 	if err != nil {
 		return "", err
 	}

@@ -36,9 +36,9 @@ var measurements = []struct {
 	name    string
 	measure func(context.Context, *bench) ([]Row, error)
 }{
+	{"verify", measureVerify},
 	{"enable", measureEnable},
 	{"many", measureMany},
-	{"verify", measureVerify},
 	{"switchover", measureSwitchover},
 	{"first-sync", measureFirstSync},
 	{"failover", measureFailover},
@@ -51,7 +51,7 @@ func main() {
 	flag.IntVar(&b.enable, "enable", 200, "how many images to enable")
 	flag.IntVar(&b.images, "images", 1000, "how many images for status, idle apply and memory")
 	flag.IntVar(&b.sample, "sample", 200, "how many images the slow loops go through (their time is scaled up)")
-	only := flag.String("only", "", "a regular expression: only these of enable, many, verify, switchover, first-sync and failover")
+	only := flag.String("only", "", "a regular expression: only these of verify, enable, many, switchover, first-sync and failover")
 	flag.Parse()
 	var err error
 	if b.only, err = regexp.Compile(*only); err != nil {
@@ -79,9 +79,12 @@ func run(ctx context.Context, b *bench, json string) (missed bool, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.folder)) }()
 	defer func() { err = errors.Join(err, b.end()) }()
+	// One that fails takes nothing from the others, and what is known is told at
+	// once: the whole takes many minutes.
 	var rows []Row
+	var failed []error
 	for _, m := range measurements {
-		if !b.only.MatchString(m.name) {
+		if !b.only.MatchString(m.name) || ctx.Err() != nil {
 			continue
 		}
 		if err := b.boot(ctx); err != nil {
@@ -89,14 +92,15 @@ func run(ctx context.Context, b *bench, json string) (missed bool, err error) {
 		}
 		more, err := m.measure(ctx, b)
 		if err != nil {
-			return false, err
+			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
+		}
+		for _, r := range more {
+			fmt.Fprintln(os.Stderr, "bench:", r.line())
+			missed = missed || !r.OK
 		}
 		rows = append(rows, more...)
 	}
-	for _, r := range rows {
-		missed = missed || !r.OK
-	}
-	return missed, report(os.Stdout, rows, json)
+	return missed, errors.Join(append(failed, report(os.Stdout, rows, json))...)
 }
 
 // boot starts the clusters, unless they run.

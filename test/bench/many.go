@@ -87,7 +87,7 @@ func (b *bench) manyReplaying(ctx context.Context, pool string) (plan string, fi
 	if err := createBare(ctx, b.a, pool, names(b.images), 8<<20, b.parallel); err != nil {
 		return "", first, err
 	}
-	plan, err = b.plan(pool)
+	plan, err = b.plan(pool, labMirror)
 	if err != nil {
 		return "", first, err
 	}

@@ -64,13 +64,9 @@ func report(out io.Writer, rows []Row, path string) error {
 	t.SetOutputMirror(out)
 	t.AppendHeader(table.Row{"work", "drover", "peer", "floor", "ratio", "must be", "", "note"})
 	for _, r := range rows {
-		verdict := "ok"
-		if !r.OK {
-			verdict = "MISSED"
-		}
 		t.AppendRow(table.Row{
 			r.Work, fmt.Sprintf("%.3g %s", r.Drover, r.Unit), number(r.Peer, r.Unit), number(r.Floor, r.Unit),
-			fmt.Sprintf("%.3f", r.Ratio), r.must(), verdict, r.Note,
+			fmt.Sprintf("%.3f", r.Ratio), r.must(), r.verdict(), r.Note,
 		})
 	}
 	t.Render()
@@ -82,6 +78,18 @@ func report(out io.Writer, rows []Row, path string) error {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o600)
+}
+
+// line is the row for somebody who waits for the table.
+func (r Row) line() string {
+	return fmt.Sprintf("%s: %.3g %s, ratio %.3f, must be %s: %s", r.Work, r.Drover, r.Unit, r.Ratio, r.must(), r.verdict())
+}
+
+func (r Row) verdict() string {
+	if r.OK {
+		return "ok"
+	}
+	return "MISSED"
 }
 
 // must is the target in words.

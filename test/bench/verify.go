@@ -16,10 +16,13 @@ func measureVerify(ctx context.Context, b *bench) ([]Row, error) {
 	if err := b.mirroredPool(ctx, pool); err != nil {
 		return nil, err
 	}
+	if err := b.stopMirror(); err != nil {
+		return nil, err
+	}
 	if err := createSparse(ctx, b.a, pool, name, size, every); err != nil {
 		return nil, err
 	}
-	plan, err := b.plan(pool)
+	plan, err := b.plan(pool, b.ownMirror(pool))
 	if err != nil {
 		return nil, err
 	}
@@ -30,9 +33,18 @@ func measureVerify(ctx context.Context, b *bench) ([]Row, error) {
 	if _, err := b.droverRun(ctx, "verify", plan); err != nil {
 		return nil, err
 	}
-	drover, err := b.best(ctx, rounds, "verify", plan)
-	if err != nil {
-		return nil, err
+	var drover time.Duration
+	for i := range rounds {
+		// One verification does not come on the heels of another: what the last one
+		// has left to replay is over.
+		time.Sleep(5 * time.Second)
+		cost, err := b.droverRun(ctx, "verify", plan)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 || cost.wall < drover {
+			drover = cost.wall
+		}
 	}
 	var peer time.Duration
 	for i := range rounds {
@@ -53,8 +65,9 @@ func measureVerify(ctx context.Context, b *bench) ([]Row, error) {
 			peer = took
 		}
 	}
-	return []Row{
-		ratio("verify 4 GiB, a tenth allocated", "peer", drover.wall, peer, 1.0/3,
-			"peer: rbd export - | sha256sum at both sites at once; Drover takes, awaits and removes a snapshot besides; best of 3 each"),
-	}, nil
+	rows := []Row{
+		ratio("verify 4 GiB, a tenth allocated", "peer", drover, peer, 1.0/3,
+			"peer: rbd export - | sha256sum at both sites at once; Drover takes, awaits and removes a snapshot besides, its rbd-mirror looking for journal events every second; best of 3 each"),
+	}
+	return rows, b.leaveMirror(ctx, plan)
 }
