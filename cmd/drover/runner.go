@@ -51,7 +51,7 @@ func (r *runner) Stop(ctx context.Context) error { return r.remove(ctx) }
 // pauseTime is how long a daemon may take to end by itself before a failover.
 // While its peer does not answer it never does, and it may be killed at any time:
 // where it stands is in the journals and snapshots.
-const pauseTime = 500 * time.Millisecond
+const pauseTime = 150 * time.Millisecond
 
 // Pause ends the daemon and keeps its folder and its log.
 func (r *runner) Pause(ctx context.Context) error {
