@@ -59,6 +59,23 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// until runs a command until its stdout matches a pattern, for half a minute at
+// most: until PATTERN COMMAND….
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN COMMAND...")
+	}
+	wanted, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if wanted.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%s never shows %q", strings.Join(args[1:], " "), args[0])
+}
+
 // capture puts what a pattern's group finds in stdout into a variable:
 // capture NAME PATTERN.
 func capture(ts *testscript.TestScript, neg bool, args []string) {
