@@ -348,7 +348,7 @@ func (h *runHistory) keeps(site string, ref replay.ImageRef, text string) bool {
 		return true
 	}
 	for _, name := range h.preserved(site) {
-		if strings.HasPrefix(name, ref.Name+".") && strings.TrimSpace(h.content(site, ref.Pool.Image(name))) == text {
+		if strings.HasPrefix(name, ref.Name+".") && strings.TrimSpace(h.content(site, ref.Image(name))) == text {
 			return true
 		}
 	}
