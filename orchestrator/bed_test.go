@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,8 @@ type bed struct {
 	plan  *plans.Plan
 	// open may be replaced to get between the orchestrator and a site.
 	open orchestrator.Opener
+	// wrap, if set, is put around each site that a watch opens.
+	wrap func(orchestrator.Site) orchestrator.Site
 	// outdated are the sites whose daemon runs as an earlier plan said.
 	outdated map[string]bool
 	// killed are those whose daemon has died, of which the service map does not
@@ -30,7 +33,7 @@ type bed struct {
 	killed map[string]bool
 	stuck  bool
 	// elsewhere: the daemons run on another host.
-	elsewhere bool
+	elsewhere atomic.Bool
 	// restarts counts them.
 	restarts int
 	// runnerErr is why it cannot be told whether a daemon runs.
@@ -77,7 +80,7 @@ type simRunner struct {
 }
 
 func (r simRunner) State(context.Context) (orchestrator.DaemonState, error) {
-	running := r.b.world.DaemonRuns(r.site) && !r.b.killed[r.site] && !r.b.elsewhere
+	running := r.b.world.DaemonRuns(r.site) && !r.b.killed[r.site] && !r.b.elsewhere.Load()
 	return orchestrator.DaemonState{Running: running, Detail: "simulated", Outdated: running && r.b.outdated[r.site], Died: r.b.killed[r.site]}, r.b.runnerErr
 }
 

@@ -62,6 +62,9 @@ type Book struct {
 	halts      haltView
 	tombstones tombstoneView
 	leases     map[*Lease]struct{}
+	// outdated names entries that need not be kept, by all that there are; nil: all
+	// are kept. See [Book.Reconcile].
+	outdated func([]Entry) (keys []string)
 }
 
 // ReadBook reads the plan's book at all sites at once. A site that does not
@@ -69,6 +72,12 @@ type Book struct {
 // site alone; see [Book.Faults]. ReadBook fails when no site can be read. It
 // writes nothing.
 func ReadBook(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, error) {
+	return readLedger(ctx, plan, sites, "ledger")
+}
+
+// readLedger reads another ledger of the plan, KIND.PLAN, as a book of its own, with
+// a lease of its own.
+func readLedger(ctx context.Context, plan *plans.Plan, sites *Sites, kind string) (*Book, error) {
 	if len(plan.Pools) == 0 {
 		return nil, refusal("name a pool in the plan", "a plan without pools has no place for its records")
 	}
@@ -76,7 +85,7 @@ func ReadBook(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, error
 	_, _ = rand.Read(writer[:]) // never fails: crypto/rand
 	b := &Book{
 		plan:     plan,
-		ref:      replay.LedgerRef{Pool: plan.Pools[0].Name, Object: "ledger." + plan.Name},
+		ref:      replay.LedgerRef{Pool: plan.Pools[0].Name, Object: kind + "." + plan.Name},
 		by:       whoWrites(),
 		answer:   answerTime(plan),
 		now:      sites.now,
@@ -174,7 +183,7 @@ func byKind(entries []Entry) map[EntryKind][]Entry {
 	var out map[EntryKind][]Entry
 	for _, e := range entries {
 		switch e.Kind {
-		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntryRemoval, EntrySession, EntrySessionEnd, EntryShutOut:
+		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntryRemoval, EntrySession, EntrySessionEnd, EntryShutOut, EntrySilence, EntryExpire:
 			if out == nil {
 				out = map[EntryKind][]Entry{}
 			}

@@ -31,6 +31,9 @@ const (
 	EntrySession    EntryKind = "session"
 	EntrySessionEnd EntryKind = "session-end"
 	EntryShutOut    EntryKind = "shut-out"
+
+	EntrySilence EntryKind = "silence"
+	EntryExpire  EntryKind = "expire" // of a silence
 )
 
 // Entry is one record of a plan's book. It is written once and never changed.

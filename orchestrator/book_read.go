@@ -28,12 +28,16 @@ func (b *Book) Refresh(ctx context.Context) ([]Entry, error) {
 // Reconcile reads the whole book at all sites and copies to each what it lacks.
 // It fails when no site can be read, or one that can be read cannot be written
 // to; sites that do not answer it passes over ([Book.Faults]). Where nothing is
-// lacking it writes nothing.
+// lacking it writes nothing. What is outdated in a ledger that is bounded it removes
+// instead, wherever it is.
 func (b *Book) Reconcile(ctx context.Context) error {
 	b.reconciling.Lock()
 	defer b.reconciling.Unlock()
 	readings, _, err := b.readAll(ctx, true)
 	if err != nil {
+		return err
+	}
+	if err := b.trim(ctx, readings); err != nil {
 		return err
 	}
 	var (

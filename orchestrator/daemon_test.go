@@ -51,11 +51,12 @@ func TestStatusOfStoppedDaemon(t *testing.T) {
 		if r := b.status(orchestrator.StatusOptions{}); len(r.Problems) > 0 {
 			t.Fatalf("problems: %s", problems(r))
 		}
-		b.elsewhere = true
+		b.elsewhere.Store(true)
 		if r := b.status(orchestrator.StatusOptions{}); len(r.Problems) > 0 {
 			t.Fatalf("one that runs on another host: %s", problems(r))
 		}
-		b.elsewhere, b.killed["site-b"] = false, true
+		b.elsewhere.Store(false)
+		b.killed["site-b"] = true
 		r := b.status(orchestrator.StatusOptions{})
 		if len(r.Problems) != 1 || r.Problems[0].Code != orchestrator.ProblemDaemonStopped || r.Problems[0].Severity != "critical" {
 			t.Fatalf("problems: %s", problems(r))

@@ -2,8 +2,10 @@ package orchestrator_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -107,4 +109,11 @@ func TestMachineGoesOn(t *testing.T) {
 
 func TestMermaid(t *testing.T) {
 	golden(t, filepath.Join("testdata", "protection.mmd"), orchestrator.Mermaid())
+	text, err := os.ReadFile(filepath.Join("..", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "```mermaid\n"+orchestrator.Mermaid()+"```") {
+		t.Error("the drawing in ARCHITECTURE.md is not this one: drover plan states -o mermaid")
+	}
 }

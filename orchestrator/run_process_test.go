@@ -49,6 +49,7 @@ type process struct {
 	skew atomic.Int64 // by how much its clock is ahead, in nanoseconds
 
 	calls, changes atomic.Int64
+	starts         atomic.Int64 // of daemons
 	dead           atomic.Bool
 
 	mu   sync.Mutex
@@ -189,6 +190,7 @@ func (r processRunner) State(ctx context.Context) (orchestrator.DaemonState, err
 }
 
 func (r processRunner) Start(ctx context.Context) error {
+	r.p.starts.Add(1)
 	start := func() error { return r.simRunner.Start(context.WithoutCancel(ctx)) }
 	return r.p.change(false, func() {}, start, func() { _ = start() })
 }

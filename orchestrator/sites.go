@@ -167,6 +167,7 @@ type HandsFor func(plan *plans.Plan, site plans.Site, opened Site) (Hands, error
 type Sites struct {
 	entries []siteEntry
 	open    Opener // by which they were opened
+	hands   HandsFor
 	clock   func() time.Time
 }
 
@@ -189,7 +190,7 @@ type siteEntry struct {
 // within the plan's check timeout is an error of that site alone; it shows in
 // observations. OpenSites itself never fails.
 func OpenSites(ctx context.Context, plan *plans.Plan, open Opener, hands HandsFor) *Sites {
-	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open, clock: time.Now}
+	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open, hands: hands, clock: time.Now}
 	var wg sync.WaitGroup
 	for i, site := range plan.Sites {
 		s.entries[i].plan = site

@@ -10,7 +10,7 @@ import (
 // the session has not been admitted to, and the session learns when this process
 // has been shut out.
 func (s *Sites) guarded(session *Session) *Sites {
-	out := &Sites{entries: append([]siteEntry(nil), s.entries...), open: s.open, clock: s.clock}
+	out := &Sites{entries: append([]siteEntry(nil), s.entries...), open: s.open, hands: s.hands, clock: s.clock}
 	for i := range out.entries {
 		if e := &out.entries[i]; e.site != nil {
 			e.site = guardedSite{Site: e.site, session: session}

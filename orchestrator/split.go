@@ -33,6 +33,11 @@ const haltsAtOnce = 16
 // The error tells what could not be recorded or stopped; halts are those that
 // were recorded, each with [Halt.Split] where it could be gathered.
 func HaltSplit(ctx context.Context, plan *plans.Plan, sites *Sites) (halts []Halt, err error) {
+	return haltSplit(ctx, plan, sites, splitPause)
+}
+
+// haltSplit is HaltSplit with another moment between its looks.
+func haltSplit(ctx context.Context, plan *plans.Plan, sites *Sites, pause time.Duration) (halts []Halt, err error) {
 	records := readRecords(ctx, plan, sites)
 	if records.book == nil {
 		return nil, records.Fault
@@ -42,7 +47,7 @@ func HaltSplit(ctx context.Context, plan *plans.Plan, sites *Sites) (halts []Hal
 		return nil, nil
 	}
 	select {
-	case <-time.After(splitPause):
+	case <-time.After(pause):
 	case <-ctx.Done():
 		return nil, ErrInterrupted
 	}
@@ -133,7 +138,7 @@ func (b *splitHalter) record(ctx context.Context, found map[replay.ImageRef]stri
 	refs := slices.SortedFunc(maps.Keys(found), replay.ImageRef.Compare)
 	set := make([]*Halt, len(refs))
 	forEach(ctx, len(refs), haltsAtOnce, func(i int) {
-		h := Halt{Images: []replay.ImageRef{refs[i]}, Reason: "split-brain: " + found[refs[i]]}
+		h := Halt{Images: []replay.ImageRef{refs[i]}, Reason: splitWord + found[refs[i]]}
 		if group := b.plan.GroupOf(refs[i].Pool.Name, refs[i].Namespace, refs[i].Name); group != nil {
 			h.Group = group.Name
 		}

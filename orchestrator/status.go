@@ -139,6 +139,19 @@ type StatusOptions struct {
 // nothing of the others. Status itself never fails; what it could not see is
 // in the report.
 func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions) *StatusReport {
+	return look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+}
+
+// sight is a status with what it was made from.
+type sight struct {
+	obs      *Observation
+	evidence []replay.Evidence // in order of image
+	report   *StatusReport
+}
+
+// look finds out how the images are. recall adds to the evidence what only somebody
+// knows who has looked before.
+func look(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions, recall func([]replay.Evidence)) *sight {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -151,9 +164,10 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	for i := range evidence {
 		evidence[i].Now = now
 	}
+	recall(evidence)
 	report := newStatusReport(plan, obs, evidence)
 	report.Summary.LagUnmeasured = unmeasured
 	report.At = now.UTC().Truncate(time.Millisecond)
 	report.Seconds = seconds(now.Sub(began))
-	return report
+	return &sight{obs: obs, evidence: evidence, report: report}
 }

@@ -19,7 +19,7 @@ type backend struct {
 
 // withSites opens a plan's sites for a verb and closes them after it.
 func (s *session) withSites(ctx context.Context, plan *plans.Plan, do func(*orchestrator.Sites) error) error {
-	b, err := newBackend()
+	b, err := newBackend(false)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,13 @@ import (
 // clusters says what clusters are reached through.
 func clusters() string { return librbd() }
 
-// newBackend reaches clusters through librbd.
-func newBackend() (*backend, error) {
+// newBackend reaches clusters through librbd; lasting: for a process that outlives
+// their outages.
+func newBackend(lasting bool) (*backend, error) {
 	return &backend{
 		open: func(ctx context.Context, site plans.Site) (orchestrator.Site, error) {
 			opened, err := ceph.Open(ctx, ceph.Config{
-				Name: site.Name, Conf: site.Conf, Cluster: site.Cluster, User: site.User, Keyring: site.Keyring,
+				Name: site.Name, Conf: site.Conf, Cluster: site.Cluster, User: site.User, Keyring: site.Keyring, Lasting: lasting,
 			})
 			if err != nil {
 				return nil, err // not opened as it is: a nil *ceph.Site in an interface is not nil

@@ -22,7 +22,7 @@ func clusters() string { return "simulator" }
 
 // newBackend opens the simulated world; it is saved when the backend is
 // closed.
-func newBackend() (*backend, error) {
+func newBackend(bool) (*backend, error) {
 	path := os.Getenv(simFile)
 	if path == "" {
 		return nil, view.Next(errors.New("this drover knows only simulated clusters, and "+simFile+" is not set"),

@@ -27,7 +27,7 @@ sites. The way of working is: validate, diff, apply; destroy is the way back.`,
 	}
 	plan.AddCommand(
 		newPlanValidate(s), newPlanShow(s), newPlanDiff(s), newPlanApply(s), newPlanDestroy(s),
-		newPlanSchema(s), newPlanReference(s), newPlanUsers(s),
+		newPlanSchema(s), newPlanReference(s), newPlanUsers(s), newPlanStates(s),
 	)
 	return plan
 }

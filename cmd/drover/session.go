@@ -43,6 +43,9 @@ func (s *session) prepare(c *cobra.Command, args []string) error {
 	if s.format == view.Markdown && c.Annotations[writesMarkdown] == "" {
 		return view.Next(fmt.Errorf("%s does not write Markdown", c.CommandPath()), "-o table, json or yaml; Markdown is for drover runs show, and for runbooks with --dry-run")
 	}
+	if s.format == view.Mermaid && c.Annotations[writesMermaid] == "" {
+		return view.Next(fmt.Errorf("%s draws nothing", c.CommandPath()), "-o table, json or yaml; Mermaid is for drover plan states")
+	}
 	if s.when, err = view.ParseWhen(s.color); err != nil {
 		return err
 	}
@@ -52,6 +55,9 @@ func (s *session) prepare(c *cobra.Command, args []string) error {
 
 // writesMarkdown annotates the verbs that know the format [view.Markdown].
 const writesMarkdown = "markdown"
+
+// writesMermaid annotates those that know the format [view.Mermaid].
+const writesMermaid = "mermaid"
 
 func newLog(w io.Writer, level, format string) (*slog.Logger, error) {
 	var threshold slog.Level

@@ -28,6 +28,13 @@ type Config struct {
 	// an object (default 30 s). They are what ends a call that was given up.
 	ConnectTimeout, MonTimeout, OSDTimeout time.Duration
 
+	// Lasting is for a process that outlives an outage of the site. It leaves
+	// commands without a time limit of librados' own: what is written when the answer
+	// to a mgr command comes after that limit is memory that has been given back
+	// (MgrClient::handle_command_reply; seen to crash 16.2.15). Who asks gives the
+	// command up all the same, and it ends when the site is back.
+	Lasting bool
+
 	// Parallel is how many calls to the cluster may be in flight at once
 	// (default 32).
 	Parallel int
@@ -61,6 +68,9 @@ func (c Config) withDefaults() Config {
 // options are set over what the conf file says. librados takes durations in
 // whole seconds in these releases.
 func (c Config) options() [][2]string {
+	if c.Lasting {
+		c.MonTimeout = 0 // none
+	}
 	options := [][2]string{
 		{"client_mount_timeout", seconds(c.ConnectTimeout)},
 		{"rados_mon_op_timeout", seconds(c.MonTimeout)},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
@@ -24,10 +25,56 @@ func (s *Site) mgrCommand(ctx context.Context, op operation, object string, comm
 	if err != nil {
 		return nil, s.malformed(op, object, err)
 	}
+	if why := s.mgr.silent(); why != "" {
+		return nil, s.refuse(op.name, object, replay.ErrTimeout, why, "see whether a mgr is active: ceph -s")
+	}
 	return call(ctx, s, op, object, func() ([]byte, error) {
+		defer s.mgr.begin()()
 		out, status, err := s.conn.MgrCommand([][]byte{args})
 		return out, withStatus(err, status)
 	})
+}
+
+// mgrSilence is after which time without an answer a mgr is asked nothing more
+// until it answers: commands to one that is gone hang for as long as it is.
+const mgrSilence = 30 * time.Second
+
+// mgrCalls are the commands that a mgr has not answered.
+type mgrCalls struct {
+	mu    sync.Mutex
+	next  int
+	since map[int]time.Time
+}
+
+// begin notes a command; what it answers with is called at its end.
+func (m *mgrCalls) begin() (end func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.since == nil {
+		m.since = map[int]time.Time{}
+	}
+	m.next++
+	n := m.next
+	m.since[n] = time.Now()
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.since, n)
+	}
+}
+
+// silent says for how long no answer has come; "" where that is short.
+func (m *mgrCalls) silent() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var longest time.Duration
+	for _, at := range m.since {
+		longest = max(longest, time.Since(at))
+	}
+	if longest < mgrSilence {
+		return ""
+	}
+	return fmt.Sprintf("the mgr has not answered an earlier command for %s", longest.Round(time.Second))
 }
 
 // MirrorDaemons lists the rbd-mirror daemons in the cluster's service map, by

@@ -18,6 +18,7 @@ type Site struct {
 	config Config
 	conn   *rados.Conn
 	calls  calls
+	mgr    mgrCalls
 
 	mu       sync.Mutex
 	contexts map[replay.Pool]*rados.IOContext

@@ -20,10 +20,12 @@ const (
 	YAML  Format = "yaml"
 	// Markdown is for runbooks and runs only.
 	Markdown Format = "markdown"
+	// Mermaid is for drawings only.
+	Mermaid Format = "mermaid"
 )
 
 // Formats are all formats, in the order in which help lists them.
-var Formats = []string{string(Table), string(JSON), string(YAML), string(Markdown)}
+var Formats = []string{string(Table), string(JSON), string(YAML), string(Markdown), string(Mermaid)}
 
 // ParseFormat reads the argument of `--output`.
 func ParseFormat(s string) (Format, error) {

@@ -1,0 +1,216 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// incident is something that is told, from its opening until every channel that
+// knows of it knows that it is over.
+type incident struct {
+	ID       string    `json:"id"`
+	Key      string    `json:"key,omitempty"`
+	Now      Message   `json:"now"`   // what is known of it
+	Facts    facts     `json:"facts"` // of Now
+	Told     told      `json:"told"`
+	Threads  []*thread `json:"threads,omitempty"`
+	Flapping bool      `json:"flapping,omitempty"`
+	// Quiet is whether all of it is silenced, or follows from another incident: then
+	// only its end is told.
+	Quiet bool `json:"quiet,omitempty"`
+	// Gone is whether it was not found any more, though it may come back.
+	Gone  bool      `json:"gone,omitempty"`
+	Alone time.Time `json:"alone"` // since then nobody has acknowledged it
+	Over  bool      `json:"over,omitempty"`
+	Ended time.Time `json:"ended,omitzero"`
+}
+
+// facts are what makes an incident worth telling again where it changes.
+type facts struct {
+	Severity Severity `json:"severity"`
+	Images   int      `json:"images"`
+	Asks     string   `json:"asks,omitempty"`
+	Names    []string `json:"names,omitempty"` // of details
+}
+
+// told is what was last said of an incident.
+type told struct {
+	facts
+	At   time.Time `json:"at,omitzero"`
+	Peak Severity  `json:"peak,omitempty"` // the greatest severity that was ever told
+}
+
+// thread is what one channel has been told of an incident.
+type thread struct {
+	Channel string  `json:"channel"`
+	Receipt Receipt `json:"receipt,omitempty"`
+	Next    *letter `json:"next,omitempty"` // what it is to be told
+	Away    *letter `json:"away,omitempty"` // what it is being told
+	// Escalated is the EscalateAfter of the last route that was told here.
+	Escalated time.Duration `json:"escalated,omitempty"`
+}
+
+// learn takes in what a check found; part says that there may be more than that.
+func (in *incident) learn(g *group, part bool, more []Detail) {
+	was, m := in.Now, g.message()
+	m.ID, m.Kind, m.Plan = was.ID, was.Kind, was.Plan
+	m.Since, m.At, m.Acknowledged = was.Since, was.At, was.Acknowledged
+	m.Details = append(m.Details, more...)
+	in.Now = m
+	// What follows from an incident is shown with it, and is no reason to tell it.
+	in.Facts = facts{Severity: m.Severity, Images: g.images()}
+	if q := m.Asks; q != nil {
+		in.Facts.Asks = fmt.Sprintf("%q %q %q %q", q.Kind, q.Subject, q.Evidence, q.Options)
+	}
+	for _, s := range g.signals[0].Details {
+		in.Facts.Names = append(in.Facts.Names, s.Name)
+	}
+	if part || g.silenced > 0 {
+		// What is not seen, or silenced, makes the images no fewer.
+		in.Facts.Images = max(in.Facts.Images, in.Told.Images)
+	}
+}
+
+// tell says of an open incident what is worth saying, to whom it concerns.
+func (d *Desk) tell(now time.Time, in *incident) {
+	if in.Quiet {
+		return
+	}
+	switch urgent, minor := in.news(); {
+	case in.Told.At.IsZero():
+		in.note(now)
+	case urgent, minor && now.Sub(in.Told.At) >= d.options.MinInterval:
+		if rank := in.Facts.Severity.rank(); rank > in.Told.Severity.rank() {
+			in.rise(now)
+		}
+		in.say(now, Changed)
+		in.note(now)
+	}
+	for _, channel := range d.direct(in) {
+		if in.thread(channel) == nil {
+			in.Threads = append(in.Threads, &thread{Channel: channel})
+			in.sayTo(now, channel, Opened)
+		}
+	}
+	d.escalate(now, in)
+}
+
+// news tells whether an incident is not any more what was told of it: urgent
+// where it cannot wait, minor where it can.
+func (in *incident) news() (urgent, minor bool) {
+	now, was := in.Facts, in.Told.facts
+	urgent = now.Severity.rank() > was.Severity.rank() || now.Asks != was.Asks
+	minor = now.Images > 2*was.Images || 2*now.Images < was.Images
+	for _, name := range now.Names {
+		minor = minor || !slices.Contains(was.Names, name)
+	}
+	return urgent, minor
+}
+
+// note remembers what has been said. A detail that has been told once is never
+// news again.
+func (in *incident) note(now time.Time) {
+	names := in.Told.Names
+	for _, name := range in.Facts.Names {
+		if !slices.Contains(names, name) {
+			names = append(slices.Clip(names), name)
+		}
+	}
+	in.Told.facts, in.Told.At = in.Facts, now
+	in.Told.Names = names
+	if in.Told.Peak == "" || in.Facts.Severity.rank() > in.Told.Peak.rank() {
+		in.Told.Peak = in.Facts.Severity
+	}
+}
+
+// rise makes an incident that has become more severe nobody's again. One that was
+// nobody's is only escalated later for it where it was never that severe: else it
+// could go up and down and never be escalated.
+func (in *incident) rise(now time.Time) {
+	if in.Now.Acknowledged == "" && in.Facts.Severity.rank() <= in.Told.Peak.rank() {
+		return
+	}
+	in.Now.Acknowledged = ""
+	in.Alone = now
+	for _, t := range in.Threads {
+		t.Escalated = 0
+	}
+}
+
+// direct are the channels that are told of an incident at once. That a channel
+// fails is told to others, and to all others where no route leads to another.
+func (d *Desk) direct(in *incident) []string {
+	var to []string
+	for _, r := range d.options.Routes {
+		if r.EscalateAfter > 0 || !slices.Contains(r.Severities, in.Now.Severity) {
+			continue
+		}
+		to = append(to, r.Channels...)
+	}
+	to = slices.DeleteFunc(to, in.isFailing)
+	if len(to) == 0 && in.Now.Code == ChannelFailing {
+		to = slices.DeleteFunc(d.channels(), in.isFailing)
+	}
+	return to
+}
+
+// isFailing tells whether the incident is that this channel fails.
+func (in *incident) isFailing(channel string) bool {
+	return in.Now.Code == ChannelFailing && in.Key == channel
+}
+
+// escalate tells an incident that nobody has acknowledged to the channels that
+// are for such ones.
+func (d *Desk) escalate(now time.Time, in *incident) {
+	if in.Over || in.Quiet || in.Gone || in.Now.Acknowledged != "" {
+		return
+	}
+	for _, r := range d.options.Routes {
+		after := r.EscalateAfter
+		if after <= 0 || now.Sub(in.Alone) < after || !slices.Contains(r.Severities, in.Now.Severity) {
+			continue
+		}
+		for _, channel := range r.Channels {
+			if in.isFailing(channel) {
+				continue
+			}
+			if in.thread(channel) == nil {
+				in.Threads = append(in.Threads, &thread{Channel: channel})
+			}
+			if t := in.thread(channel); t.Escalated < after {
+				t.Escalated = after
+				in.sayTo(now, channel, Escalated)
+			}
+		}
+	}
+}
+
+// say puts a message into every thread of an incident.
+func (in *incident) say(now time.Time, kind Kind) {
+	for _, t := range in.Threads {
+		in.sayTo(now, t.Channel, kind)
+	}
+}
+
+// sayTo puts a message into one thread of an incident.
+func (in *incident) sayTo(now time.Time, channel string, kind Kind) {
+	m := in.Now
+	m.Kind, m.At = kind, now
+	in.thread(channel).put(m)
+}
+
+// thread returns the thread of a channel; nil when it was told nothing yet.
+func (in *incident) thread(channel string) *thread {
+	for _, t := range in.Threads {
+		if t.Channel == channel {
+			return t
+		}
+	}
+	return nil
+}
+
+// told tells whether an incident is over, and everybody knows.
+func (in *incident) told() bool {
+	return in.Over && !slices.ContainsFunc(in.Threads, func(t *thread) bool { return t.Next != nil || t.Away != nil })
+}

@@ -1,0 +1,222 @@
+package alert
+
+import (
+	"cmp"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Between two attempts to deliver a message there is a time that doubles from
+// the first of these to the second.
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// letter is a message on its way to one channel.
+type letter struct {
+	Message   Message   `json:"message"`
+	Attempt   int       `json:"attempt,omitempty"` // how often it was handed out
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Parked    bool      `json:"parked,omitempty"`  // refused for good
+	Refused   int       `json:"refused,omitempty"` // how often
+	Number    uint64    `json:"number,omitempty"`  // of its last delivery
+}
+
+// Delivery is a message that is to be sent now. Each must be given back, to
+// [Desk.Done] or to [Desk.Failed]: until then the channel is told nothing more of
+// that incident.
+type Delivery struct {
+	Number  uint64 // tells deliveries apart
+	Channel string
+	Message Message
+	Last    Receipt // of the incident's last message that the channel has taken
+	Attempt int     // 1 for the first
+}
+
+// Due hands out the messages that are to be sent now, the most severe first. Where
+// the process ends before a delivery was given back, the message is handed out
+// again: it comes at least once, and twice only if the process ended between the
+// channel's taking it and the storing of the memory.
+func (d *Desk) Due(now time.Time) []Delivery {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock(now)
+	var due []*thread
+	for _, in := range d.memory.Incidents {
+		d.escalate(now, in)
+		for _, t := range in.Threads {
+			if t.Away == nil && t.Next != nil && !t.Next.Parked && !t.Next.NotBefore.After(now) {
+				due = append(due, t)
+			}
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *thread) int { return a.Next.Message.urgency(&b.Next.Message) })
+	var out []Delivery
+	for _, t := range due {
+		if !d.outlet(t.Channel).admit(now, d.options.PerMinute) {
+			continue
+		}
+		d.memory.Handed++
+		t.Away, t.Next = t.Next, nil
+		t.Away.Attempt++
+		t.Away.Number = d.memory.Handed
+		out = append(out, Delivery{
+			Number: t.Away.Number, Channel: t.Channel, Message: t.Away.Message, Last: t.Receipt, Attempt: t.Away.Attempt,
+		})
+	}
+	return out
+}
+
+// urgency orders messages: the most severe first, then what is wrong before what
+// is over, then the oldest.
+func (m *Message) urgency(o *Message) int {
+	over := func(m *Message) int {
+		if m.Kind == Resolved {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(o.Severity.rank()-m.Severity.rank(), over(m)-over(o), m.At.Compare(o.At))
+}
+
+// Done notes that a channel has taken a message, and its receipt. A delivery that
+// the desk does not know any more is ignored.
+func (d *Desk) Done(now time.Time, delivery Delivery, receipt Receipt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock(now)
+	t := d.delivered(delivery)
+	if t == nil {
+		return
+	}
+	t.Receipt = receipt
+	if t.Away != nil && t.Away.Number == delivery.Number {
+		t.Away = nil
+	} else {
+		t.Next = nil
+	}
+	if o := d.outlet(t.Channel); o.mended() {
+		d.unpark(t.Channel)
+	}
+}
+
+// Failed notes that a message could not be delivered. It is due again after a
+// while, unless the error is permanent: then it waits until the channel takes
+// another message, or until the next start.
+func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock(now)
+	t := d.delivered(delivery)
+	if t == nil {
+		return
+	}
+	d.outlet(t.Channel).failed(now, err)
+	l := t.Away
+	if l == nil || l.Number != delivery.Number {
+		l = t.Next
+	}
+	if IsPermanent(err) {
+		l.Parked = true
+		l.Refused++
+	} else {
+		l.NotBefore = now.Add(d.pause(delivery))
+	}
+	t.putBack()
+}
+
+// IsPermanent tells whether an error is one that [Permanent] marks.
+func IsPermanent(err error) bool {
+	var p *permanent
+	return errors.As(err, &p)
+}
+
+// pause is the time until the next attempt: between half and all of one that
+// doubles, so that many messages that failed at once do not come back at once.
+func (d *Desk) pause(delivery Delivery) time.Duration {
+	whole := lastRetry
+	if n := max(delivery.Attempt-1, 0); n < 20 {
+		whole = min(firstRetry<<n, lastRetry)
+	}
+	random := rand.New(rand.NewPCG(d.options.Seed, delivery.Number))
+	return max(firstRetry, whole/2+time.Duration(random.Int64N(int64(whole/2)+1)))
+}
+
+// delivered returns the thread that a delivery belongs to; nil when there is none.
+func (d *Desk) delivered(delivery Delivery) *thread {
+	for _, in := range d.memory.Incidents {
+		if in.ID != delivery.Message.ID {
+			continue
+		}
+		t := in.thread(delivery.Channel)
+		if t == nil {
+			return nil
+		}
+		for _, l := range []*letter{t.Away, t.Next} {
+			if l != nil && l.Number == delivery.Number {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// unpark makes messages that a channel refused due again, now that it has taken
+// another; but not twice, for then it may be the message that is at fault.
+func (d *Desk) unpark(channel string) {
+	for _, in := range d.memory.Incidents {
+		if t := in.thread(channel); t != nil && t.Next != nil && t.Next.Refused < 2 {
+			t.Next.Parked = false
+		}
+	}
+}
+
+// put puts a message into a thread, in the place of one that was not sent yet.
+func (t *thread) put(m Message) {
+	l := &letter{Message: m}
+	if t.Next != nil {
+		l = t.Next.replacedBy(l)
+	}
+	t.Next = l
+}
+
+// putBack takes back a message that was handed out and not delivered.
+func (t *thread) putBack() {
+	switch {
+	case t.Away == nil:
+		return
+	case t.Next == nil:
+		t.Next = t.Away
+	default:
+		t.Next = t.Away.replacedBy(t.Next)
+	}
+	t.Away = nil
+}
+
+// replacedBy returns what is sent in the place of two messages of one incident: the
+// later, which says all that is known. What was to be told first is told as what
+// it is: who was never told of an incident is not told that it has changed.
+func (l *letter) replacedBy(later *letter) *letter {
+	both := *later
+	both.Attempt, both.NotBefore = l.Attempt, l.NotBefore
+	both.Parked, both.Refused, both.Number = false, 0, 0
+	if later.Message.Kind == Changed {
+		both.Message.Kind = l.Message.Kind
+	}
+	if later.Message.Severity.rank() > l.Message.Severity.rank() {
+		both.NotBefore = time.Time{}
+	}
+	return &both
+}
+
+// copy returns a copy of a letter; nil of none.
+func (l *letter) copy() *letter {
+	if l == nil {
+		return nil
+	}
+	c := *l
+	return &c
+}

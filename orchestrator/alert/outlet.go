@@ -1,0 +1,98 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ChannelFailing is the code of an incident that a channel takes no messages.
+const ChannelFailing = "channel-failing"
+
+// outlet is what is remembered of a channel.
+type outlet struct {
+	Name    string      `json:"name"`
+	Sent    []time.Time `json:"sent,omitempty"`    // within the last minute
+	Since   time.Time   `json:"since,omitzero"`    // it has failed since; zero when it works
+	Refused bool        `json:"refused,omitempty"` // it has refused a message for good since
+	Error   string      `json:"error,omitempty"`
+}
+
+// outlet returns what is remembered of a channel.
+func (d *Desk) outlet(name string) *outlet {
+	for _, o := range d.memory.Outlets {
+		if o.Name == name {
+			return o
+		}
+	}
+	o := &outlet{Name: name}
+	d.memory.Outlets = append(d.memory.Outlets, o)
+	return o
+}
+
+// admit tells whether a channel may be handed one more message, and counts it.
+func (o *outlet) admit(now time.Time, perMinute int) bool {
+	if perMinute <= 0 {
+		return true
+	}
+	o.Sent = slices.DeleteFunc(o.Sent, func(t time.Time) bool { return now.Sub(t) >= time.Minute })
+	if len(o.Sent) >= perMinute {
+		return false
+	}
+	o.Sent = append(o.Sent, now)
+	return true
+}
+
+// errorShown is how much of an error is shown, in characters.
+const errorShown = 200
+
+// failed notes an error.
+func (o *outlet) failed(now time.Time, err error) {
+	if o.Since.IsZero() {
+		o.Since = now
+	}
+	o.Refused = o.Refused || IsPermanent(err)
+	if err == nil {
+		return
+	}
+	text := []rune(strings.Join(strings.Fields(err.Error()), " "))
+	if len(text) > errorShown {
+		text = append(text[:errorShown], '…')
+	}
+	o.Error = string(text)
+}
+
+// mended notes that a channel works, and tells whether it had failed.
+func (o *outlet) mended() bool {
+	had := !o.Since.IsZero()
+	o.Since, o.Refused, o.Error = time.Time{}, false, ""
+	return had
+}
+
+// failing are the signals of channels that take no messages. Each is as severe as
+// the most severe of what it is not told.
+func (d *Desk) failing(now time.Time) []Signal {
+	var signals []Signal
+	for _, o := range d.memory.Outlets {
+		long := d.options.FailingAfter > 0 && now.Sub(o.Since) >= d.options.FailingAfter
+		if o.Since.IsZero() || !o.Refused && !long {
+			continue
+		}
+		severity := Info
+		for _, r := range d.options.Routes {
+			if !slices.Contains(r.Channels, o.Name) {
+				continue
+			}
+			for _, s := range r.Severities {
+				severity = graver(severity, s)
+			}
+		}
+		signals = append(signals, Signal{
+			Code: ChannelFailing, Key: o.Name, Severity: severity,
+			What: fmt.Sprintf("alerts do not reach the channel %q: %s", o.Name, o.Error),
+			Next: "mend the channel; what it has missed is sent to it then",
+		})
+	}
+	return signals
+}

@@ -1,0 +1,382 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/orchestrator/notify"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+const shop = `version: 1
+name: shop
+direction: two-way
+primary: a
+sites:
+  - {name: a, conf: /etc/ceph/a.conf}
+  - {name: b, conf: /etc/ceph/b.conf}
+checks: {schedule: "@every 10s"}
+pools:
+  - name: rbd
+    images: [{glob: "volume-*"}]
+notifications:
+  channels:
+    - {name: oncall, type: slack-webhook, url: {env: ONCALL}}
+    - {name: pulse, type: heartbeat, url: {env: PULSE}}
+  routes:
+    - {severity: [warning, critical], channels: [oncall]}
+`
+
+var pool = replay.Pool{Name: "rbd"}
+
+// stage is a simulated world with people who are told of it.
+type stage struct {
+	t     *testing.T
+	plan  *plans.Plan
+	world *sim.World
+	refs  []replay.ImageRef
+
+	mu    sync.Mutex
+	told  []alert.Message // on the channel oncall
+	beats int
+	down  error // why the channel takes nothing
+}
+
+// bubble runs a test in a time of its own.
+func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
+
+func newStage(t *testing.T, images int) *stage {
+	t.Helper()
+	plan, err := plans.Parse("plan.yaml", []byte(shop))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{t: t, plan: plan, world: sim.New(sim.Options{Seed: 1, Clock: time.Now, Pace: sim.Instant})}
+	ctx := t.Context()
+	for _, name := range []string{"a", "b"} {
+		s.world.AddSite(name)
+		s.world.AddPool(name, pool.Name)
+		s.must(s.world.Site(name).SetSiteName(ctx, name))
+		s.must(s.world.Site(name).SetPoolMode(ctx, pool, replay.PoolImage))
+	}
+	token, err := s.world.Site("a").CreateBootstrapToken(ctx, pool)
+	s.must(err)
+	s.must(s.world.Site("b").ImportBootstrapToken(ctx, pool, replay.RxTx, token))
+	s.world.StartDaemon("a")
+	s.world.StartDaemon("b")
+	for i := range images {
+		ref := pool.Image(fmt.Sprintf("volume-%d", i))
+		features := replay.FeatureLayering | replay.FeatureExclusiveLock | replay.FeatureJournaling
+		s.must(s.world.Site("a").CreateImage(ctx, ref, replay.ImageSpec{Size: 1 << 20, Features: features}))
+		s.must(s.world.Site("a").EnableMirroring(ctx, ref, replay.ModeJournal))
+		s.refs = append(s.refs, ref)
+	}
+	time.Sleep(2 * time.Minute)
+	return s
+}
+
+func (s *stage) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// taker is the channel of people, or of the heartbeat.
+type taker struct {
+	s    *stage
+	name string
+}
+
+func (c taker) Name() string { return c.name }
+
+func (c taker) Send(_ context.Context, m alert.Message, _ alert.Receipt) (alert.Receipt, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.name == "pulse" {
+		c.s.beats++
+		return "", nil
+	}
+	if c.s.down != nil {
+		return "", c.s.down
+	}
+	c.s.told = append(c.s.told, m)
+	return "thread", nil
+}
+
+func (s *stage) options() Options {
+	return Options{
+		Open: func(_ context.Context, site plans.Site) (orchestrator.Site, error) {
+			return s.world.Site(site.Name), nil
+		},
+		Hands: func(*plans.Plan, plans.Site, orchestrator.Site) (orchestrator.Hands, error) {
+			return orchestrator.Hands{}, nil
+		},
+		Channel: func(c plans.Channel, _ notify.Options) (alert.Channel, error) { return taker{s, c.Name}, nil },
+	}
+}
+
+// begin starts a daemon, and ends it when end is called.
+func (s *stage) begin() (d *Daemon, end func()) {
+	s.t.Helper()
+	d, err := New([]*plans.Plan{s.plan}, s.options())
+	s.must(err)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Run(ctx)
+	}()
+	return d, func() {
+		cancel()
+		<-done
+	}
+}
+
+// take answers with what was told since the last time, in short: kind and code.
+func (s *stage) take() (all []alert.Message, short string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, s.told = s.told, nil
+	var words []string
+	for _, m := range all {
+		words = append(words, string(m.Kind)+" "+m.Code)
+	}
+	return all, strings.Join(words, ", ")
+}
+
+// TestSiteLoss wants one message of the loss of a site that has many images, and one
+// of its return; and heartbeats all the while.
+func TestSiteLoss(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 50)
+		_, end := s.begin()
+		defer end()
+		time.Sleep(3 * time.Minute)
+		if _, short := s.take(); short != "" {
+			t.Fatalf("told of a world that is well: %s", short)
+		}
+		s.world.Vanish("b")
+		time.Sleep(5 * time.Minute)
+		all, short := s.take()
+		if short != "opened site-unknown" || all[0].Site != "b" || all[0].Severity != alert.Critical {
+			t.Errorf("told of the loss: %s %+v", short, all)
+		}
+		s.world.Return("b")
+		time.Sleep(5 * time.Minute)
+		if _, short := s.take(); short != "resolved site-unknown" {
+			t.Errorf("told of the return: %s", short)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.beats < 10 {
+			t.Errorf("%d heartbeats", s.beats)
+		}
+	})
+}
+
+// TestSecondPrimary has somebody force a second primary, and somebody else choose by
+// a button which copy stays.
+func TestSecondPrimary(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		d, end := s.begin()
+		defer end()
+		time.Sleep(time.Minute)
+		ref := s.refs[1]
+		s.must(s.world.Site("b").Promote(t.Context(), ref, true))
+		s.must(s.world.Write("a", ref, 4096, []byte("written at a")))
+		s.must(s.world.Write("b", ref, 4096, []byte("written at b")))
+		time.Sleep(2 * time.Minute)
+		all, short := s.take()
+		if short != "opened split-brain" || all[0].Asks == nil || !strings.Contains(all[0].Next, "drover resync plan.yaml rbd/volume-1 --keep ") {
+			t.Fatalf("told: %s %+v", short, all)
+		}
+		asks := all[0].Asks
+		press := notify.Press{
+			Plan: "shop", Channel: "oncall", IncidentID: all[0].ID, User: "U1", Action: notify.Choose,
+			Kind: asks.Kind, Subject: asks.Subject, Option: "b", Evidence: asks.Evidence, At: time.Now(),
+		}
+		// What a has written since then nobody was shown.
+		s.must(s.world.Write("a", ref, 8192, []byte("more at a")))
+		time.Sleep(10 * time.Second)
+		if _, err := d.press(press); !errors.Is(err, orchestrator.ErrStale) || !strings.Contains(err.Error(), "drover resync plan.yaml rbd/volume-1 --keep b") {
+			t.Errorf("on stale evidence: %v", err)
+		}
+		if at := s.world.Primaries(ref); len(at) != 2 {
+			t.Errorf("primary at %v", at)
+		}
+		// The message asks anew, on what is so now.
+		time.Sleep(time.Minute)
+		again, short := s.take()
+		if short != "changed split-brain" || again[0].Asks == nil || again[0].Asks.Evidence == asks.Evidence {
+			t.Fatalf("told then: %s %+v", short, again)
+		}
+		if _, err := d.press(press); !errors.Is(err, orchestrator.ErrStale) {
+			t.Errorf("on the old message: %v", err)
+		}
+		press.Evidence = again[0].Asks.Evidence
+		// The side that stays may go on writing.
+		s.must(s.world.Write("a", ref, 12288, []byte("still more at a")))
+		press.Option = "a"
+		if reply, err := d.press(press); err != nil || !strings.Contains(reply, "the copy at a stays") {
+			t.Fatalf("%q, %v", reply, err)
+		}
+		time.Sleep(10 * time.Minute)
+		if at := s.world.Primaries(ref); len(at) != 1 || at[0] != "a" {
+			t.Errorf("after the resync: primary at %v", at)
+		}
+		images, err := s.world.Site("b").Images(t.Context(), pool, 0)
+		s.must(err)
+		kept := 0
+		for _, i := range images {
+			if strings.HasPrefix(i.Ref.Name, "volume-1.preserved-") {
+				kept++
+			}
+		}
+		if kept != 1 {
+			t.Errorf("%d copies are kept of %v", kept, images)
+		}
+		if _, short := s.take(); !strings.HasSuffix(short, "resolved split-brain") {
+			t.Errorf("told in the end: %s", short)
+		}
+		if _, err := d.press(press); !errors.Is(err, orchestrator.ErrStale) {
+			t.Errorf("once more: %v", err)
+		}
+	})
+}
+
+// TestRestartRepeatsNothing ends the daemon in an incident and starts another.
+func TestRestartRepeatsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		_, end := s.begin()
+		s.world.Vanish("b")
+		time.Sleep(5 * time.Minute)
+		if _, short := s.take(); short != "opened site-unknown" {
+			t.Fatalf("told: %s", short)
+		}
+		end()
+		time.Sleep(time.Minute)
+		_, end = s.begin()
+		defer end()
+		time.Sleep(10 * time.Minute)
+		if _, short := s.take(); short != "" {
+			t.Errorf("told again: %s", short)
+		}
+		s.world.Return("b")
+		time.Sleep(5 * time.Minute)
+		if _, short := s.take(); short != "resolved site-unknown" {
+			t.Errorf("told of the return: %s", short)
+		}
+	})
+}
+
+// TestStandby wants the second of two daemons to tell nothing while the first acts,
+// and to go on where that has ended.
+func TestStandby(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		_, end := s.begin()
+		time.Sleep(time.Minute)
+		second, endSecond := s.begin()
+		defer endSecond()
+		s.world.StopDaemon("b")
+		time.Sleep(10 * time.Minute)
+		_, before := s.take()
+		if strings.Count(before, "opened") == 0 {
+			t.Fatal("nothing was told")
+		}
+		if got := second.Summary(); got != "0 of 1 plans in hand" {
+			t.Errorf("the second: %s", got)
+		}
+		end()
+		time.Sleep(3 * orchestrator.LeaseTTL)
+		if got := second.Summary(); got != "1 of 1 plans in hand" {
+			t.Errorf("the second, after the first has ended: %s", got)
+		}
+		time.Sleep(10 * time.Minute)
+		if _, short := s.take(); short != "" {
+			t.Errorf("told again: %s", short)
+		}
+		s.world.StartDaemon("b")
+		time.Sleep(10 * time.Minute)
+		_, after := s.take()
+		if strings.Count(after, "resolved") != strings.Count(before, "opened") {
+			t.Errorf("opened: %s\nresolved: %s", before, after)
+		}
+	})
+}
+
+// TestChannelOutage wants nothing lost and nothing doubled where a channel takes
+// nothing for minutes.
+func TestChannelOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		d, end := s.begin()
+		defer end()
+		s.mu.Lock()
+		s.down = errors.New("no answer")
+		s.mu.Unlock()
+		s.world.Vanish("b")
+		time.Sleep(5 * time.Minute)
+		failing := false
+		for _, c := range d.Ready() {
+			failing = failing || c.Kind == "channel" && c.Name == "oncall" && !c.OK
+		}
+		if !failing {
+			t.Errorf("ready, though the channel takes nothing: %+v", d.Ready())
+		}
+		s.mu.Lock()
+		s.down = nil
+		s.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if _, short := s.take(); short != "opened site-unknown" {
+			t.Errorf("told: %s", short)
+		}
+		if !d.Alive() {
+			t.Error("not alive")
+		}
+	})
+}
+
+// TestReload wants a plan that has not changed to be left alone, one that has to be
+// begun anew, and one that cannot be to change nothing.
+func TestReload(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 1)
+		d, end := s.begin()
+		defer end()
+		time.Sleep(time.Minute)
+		first := d.guards["shop"]
+		same, err := plans.Parse("plan.yaml", []byte(shop))
+		s.must(err)
+		s.must(d.Reload([]*plans.Plan{same}))
+		if d.guards["shop"] != first {
+			t.Error("a plan that has not changed was begun anew")
+		}
+		if err := d.Reload([]*plans.Plan{same, same}); !errors.Is(err, orchestrator.ErrRefused) || d.guards["shop"] != first {
+			t.Errorf("two of one name: %v", err)
+		}
+		other, err := plans.Parse("plan.yaml", []byte(strings.Replace(shop, "@every 10s", "@every 20s", 1)))
+		s.must(err)
+		s.must(d.Reload([]*plans.Plan{other}))
+		if d.guards["shop"] == first {
+			t.Error("a plan that has changed goes on as it was")
+		}
+		time.Sleep(time.Minute)
+		if got := d.Summary(); got != "1 of 1 plans in hand" {
+			t.Error(got)
+		}
+	})
+}

@@ -1,0 +1,332 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/orchestrator/serve"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// guard looks after one plan.
+type guard struct {
+	plan     *plans.Plan
+	o        Options
+	log      *slog.Logger
+	watch    *orchestrator.Watch
+	times    cron.Schedule // of the checks
+	channels map[string]alert.Channel
+	beats    []string // channels that take heartbeats
+
+	turned func() // is told when the plan comes into other hands
+	stop   context.CancelFunc
+	over   chan struct{} // closed when it has ended
+	wake   chan struct{} // there may be something to send
+
+	ctx     context.Context // of the work that goes on beside checks
+	sending sync.WaitGroup
+
+	storing sync.Mutex // held while the memory is stored
+	stored  []byte     // what was stored last, but for its clock
+
+	word sync.Mutex // one answer of a person at a time
+
+	mu      sync.Mutex
+	desk    *alert.Desk // nil: this process tells nobody
+	since   time.Time   // it acts, or looks alone
+	checked time.Time   // the last check ended
+	fault   error       // of the last check
+	seen    []serve.Condition
+	refused map[string]error // by channel: why the last message was not taken
+	// fresh is evidence that is newer than that of the halt, by the halt's id.
+	fresh map[string]*orchestrator.SplitEvidence
+}
+
+// effects are the problems that merely follow from another of the same site.
+var effects = map[string][]string{
+	"site-unknown": {daemonComplains, "image-unknown", "daemon-unknown", "daemon-stopped", "no-daemon", "stale-report", "lagging", "records-unreadable", orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed},
+}
+
+func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
+	times, err := plans.CronSchedule(plan.Checks.Schedule, plan.Checks.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", plan.File, err)
+	}
+	g := &guard{
+		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
+		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
+	}
+	for _, c := range plan.Notifications.Channels {
+		channel, err := o.Channel(c, o.Notify)
+		if err != nil {
+			return nil, fmt.Errorf("%s: channel %s: %w", plan.File, c.Name, err)
+		}
+		g.channels[c.Name] = channel
+		if c.Type == plans.ChannelHeartbeat {
+			g.beats = append(g.beats, c.Name)
+		}
+	}
+	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Stood: g.stood, Now: o.Now,
+		Panicked: func(value any, stack []byte) {
+			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.fault = fmt.Errorf("panic: %v", value)
+		},
+	})
+	return g, nil
+}
+
+// routes are the plan's. A plan that has channels and no routes tells everything to
+// all of them.
+func routes(plan *plans.Plan) []alert.Route {
+	var out []alert.Route
+	for _, r := range plan.Notifications.Routes {
+		route := alert.Route{EscalateAfter: r.Escalate.Std()}
+		for _, s := range r.Severity {
+			route.Severities = append(route.Severities, alert.Severity(s))
+		}
+		for _, name := range r.Channels {
+			if !beats(plan, name) {
+				route.Channels = append(route.Channels, name)
+			}
+		}
+		out = append(out, route)
+	}
+	if len(plan.Notifications.Routes) > 0 {
+		return out
+	}
+	all := alert.Route{Severities: []alert.Severity{alert.Info, alert.Warning, alert.Critical}}
+	for _, c := range plan.Notifications.Channels {
+		if c.Type != plans.ChannelHeartbeat {
+			all.Channels = append(all.Channels, c.Name)
+		}
+	}
+	if len(all.Channels) == 0 {
+		return nil
+	}
+	return []alert.Route{all}
+}
+
+func beats(plan *plans.Plan, channel string) bool {
+	return slices.ContainsFunc(plan.Notifications.Channels, func(c plans.Channel) bool {
+		return c.Name == channel && c.Type == plans.ChannelHeartbeat
+	})
+}
+
+// run looks after the plan until ctx ends.
+func (g *guard) run(ctx context.Context) {
+	g.ctx = ctx
+	var post sync.WaitGroup
+	post.Go(func() { g.post(ctx) })
+	err := g.watch.Run(ctx)
+	if err != nil && ctx.Err() == nil {
+		g.log.Error("the plan cannot be watched", "error", err)
+	}
+	post.Wait()
+	g.sending.Wait()
+}
+
+// stood is told what the watch does from now on.
+func (g *guard) stood(s orchestrator.Standing) {
+	g.log.Info("watch", "role", string(s.Role), "why", s.Why)
+	acts := s.Role == orchestrator.RoleActing || s.Role == orchestrator.RoleAlone
+	if !acts {
+		// What was seen last is not to be alerted on for ever.
+		g.o.Metrics.Forget(g.plan.Name)
+		g.o.Metrics.Watch(g.plan)
+	}
+	g.o.Metrics.Leads(g.plan.Name, s.Role == orchestrator.RoleActing)
+	g.turned()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !acts {
+		g.desk = nil // whoever acts next goes on from what is stored
+	}
+	g.since, g.checked = time.Now(), time.Time{}
+}
+
+// at is the desk, which goes on from what was remembered last.
+func (g *guard) at(role orchestrator.Role) *alert.Desk {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.desk != nil {
+		return g.desk
+	}
+	var memory alert.Memory
+	if role == orchestrator.RoleActing {
+		text, err := g.watch.Memory()
+		if err != nil {
+			return nil // another one acts by now
+		}
+		if len(text) > 0 {
+			err = memory.UnmarshalJSON(text)
+		}
+		if err != nil {
+			g.log.Error("what was told before cannot be read: what still holds is told anew", "error", err)
+		}
+	}
+	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
+	o.Immediate, o.Effects, o.Seed = []string{orchestrator.SignalSplitBrain}, effects, uint64(time.Now().UnixNano()) //nolint:gosec // it spreads attempts, and nothing else
+	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
+	desk, err := alert.NewDesk(o, memory)
+	if err != nil {
+		g.log.Error("what still holds is told anew", "error", err)
+	}
+	g.desk = desk
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	g.stored = nil
+	return desk
+}
+
+// soonest is how long what is found must last, at least, however often it is looked:
+// a daemon that is started anew takes a while to report.
+var soonest = map[alert.Severity]time.Duration{alert.Info: time.Minute, alert.Warning: 30 * time.Second, alert.Critical: 5 * time.Second}
+
+// holdOff shortens what is waited for until somebody is told: two checks are
+// enough, as far as they take as long as that.
+func holdOff(times cron.Schedule, usual map[alert.Severity]time.Duration) map[alert.Severity]time.Duration {
+	next := times.Next(time.Now())
+	every := times.Next(next).Sub(next)
+	out := map[alert.Severity]time.Duration{}
+	for severity, d := range usual {
+		out[severity] = min(d, max(2*every, soonest[severity]))
+	}
+	return out
+}
+
+// look is given each check.
+func (g *guard) look(r orchestrator.CheckResult) {
+	m, name := g.o.Metrics, g.plan.Name
+	fault := errors.Join(r.Faults...)
+	m.Saw(r.Report)
+	m.Checked(name, r.Took, fault)
+	m.Due(name, g.times.Next(g.o.Now()))
+	for _, c := range r.Transitions {
+		m.Moved(name, c.From, c.To)
+		g.log.Info("image", "image", c.Image.String(), "from", string(c.From), "to", string(c.To), "why", c.Why)
+	}
+	for _, v := range r.Verified {
+		if v.Identical {
+			m.Verified(name, v.Image, v.At)
+		}
+	}
+	if r.Missed > 0 {
+		g.log.Warn("checks were missed", "missed", r.Missed)
+	}
+	if fault != nil {
+		g.log.Error("check", "error", fault)
+	}
+	if r.Applied != nil {
+		g.log.Info("drift was repaired", "changes", r.Applied.Count(orchestrator.OutcomeDone), "error", r.Applied.Err())
+	}
+	g.note(&r, fault)
+	desk := g.at(r.Role)
+	if desk == nil {
+		return
+	}
+	now := g.o.Now()
+	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Blind, r.Silences)
+	if beat, due := desk.Beat(now, fault == nil); due {
+		g.beat(beat)
+	}
+	// A site that is silent makes storing slow, and must not hold up the next check.
+	g.sending.Go(func() { g.store(desk) })
+	g.poke()
+}
+
+// daemonComplains is the code of what rbd-mirror itself has to complain of.
+const daemonComplains = string(replay.ProblemDaemonComplains)
+
+// attributed lays what daemons complain of while a site is silent to that site: it
+// is what they cannot reach.
+func attributed(signals []alert.Signal, blind []string) []alert.Signal {
+	if len(blind) == 0 {
+		return signals
+	}
+	signals = slices.Clone(signals)
+	for i := range signals {
+		if signals[i].Code == daemonComplains {
+			signals[i].Site = blind[0]
+		}
+	}
+	return signals
+}
+
+// note keeps what readiness is told from.
+func (g *guard) note(r *orchestrator.CheckResult, fault error) {
+	var seen []serve.Condition
+	for _, s := range r.Report.Sites {
+		c := serve.Condition{Kind: "site", Plan: g.plan.Name, Name: s.Name, OK: s.Reachable, State: "answers", At: r.At}
+		if !s.Reachable {
+			c.State, c.Why = "silent", s.Error
+		}
+		seen = append(seen, c)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.checked, g.fault, g.seen = time.Now(), fault, seen
+}
+
+// conditions are what readiness is made of.
+func (g *guard) conditions() []serve.Condition {
+	standing := g.watch.Standing()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lease := serve.Condition{Kind: "watch", Plan: g.plan.Name, State: string(standing.Role), OK: standing.Role == orchestrator.RoleActing || standing.Role == orchestrator.RoleStandby}
+	if !lease.OK {
+		lease.Why = standing.Why
+	}
+	all := []serve.Condition{lease}
+	if standing.Role == orchestrator.RoleStandby {
+		return all
+	}
+	check := serve.Condition{Kind: "check", Plan: g.plan.Name, OK: g.fault == nil && !g.checked.IsZero(), State: "ended", At: g.checked}
+	switch {
+	case g.fault != nil:
+		check.State, check.Why = "failed", g.fault.Error()
+	case g.checked.IsZero():
+		check.State, check.Why = "none yet", "no check has ended since this process began to act"
+	}
+	all = append(append(all, check), g.seen...)
+	for _, c := range g.plan.Notifications.Channels {
+		condition := serve.Condition{Kind: "channel", Plan: g.plan.Name, Name: c.Name, OK: true, State: "takes messages"}
+		if err := g.refused[c.Name]; err != nil {
+			condition.OK, condition.State, condition.Why = false, "failing", err.Error()
+		}
+		all = append(all, condition)
+	}
+	return all
+}
+
+// aliveMargin is what a check may take beyond its answer times.
+const aliveMargin = 2 * time.Minute
+
+// alive reports whether checks come to their ends, where this process makes them.
+func (g *guard) alive() bool {
+	role := g.watch.Standing().Role
+	if role != orchestrator.RoleActing && role != orchestrator.RoleAlone {
+		return true
+	}
+	g.mu.Lock()
+	last := g.checked
+	if last.IsZero() {
+		last = g.since
+	}
+	g.mu.Unlock()
+	next := g.times.Next(last)
+	return last.IsZero() || time.Since(next) < cmp.Or(g.plan.Checks.Timeout.Std(), 5*time.Second)*10+aliveMargin
+}

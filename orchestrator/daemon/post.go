@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/alert"
+)
+
+const (
+	// postEvery is how often it is looked for what is due: retries and escalations
+	// come by time.
+	postEvery = time.Second
+	// storeTime is how long storing the memory may take.
+	storeTime = 10 * time.Second
+)
+
+// poke has it looked at once for what is to be sent.
+func (g *guard) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// post sends what is due until ctx ends.
+func (g *guard) post(ctx context.Context) {
+	tick := time.NewTicker(postEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+		case <-tick.C:
+		}
+		g.sendDue(ctx)
+	}
+}
+
+// sendDue sends what is due, each channel by itself: a slow one delays no other.
+func (g *guard) sendDue(ctx context.Context) {
+	g.mu.Lock()
+	desk := g.desk
+	g.mu.Unlock()
+	if desk == nil {
+		return
+	}
+	due := desk.Due(g.o.Now())
+	if len(due) == 0 {
+		return
+	}
+	if !g.watch.MayAct(ctx) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.desk == desk {
+			g.desk = nil // another one acts, and has all of it in the stored memory
+		}
+		return
+	}
+	byChannel := map[string][]alert.Delivery{}
+	for _, d := range due {
+		byChannel[d.Channel] = append(byChannel[d.Channel], d)
+	}
+	for name, deliveries := range byChannel {
+		g.sending.Go(func() {
+			for _, d := range deliveries {
+				g.send(ctx, desk, name, d)
+			}
+			g.store(desk)
+		})
+	}
+}
+
+// send delivers one message. What has begun is ended, so that nothing is told
+// twice.
+func (g *guard) send(ctx context.Context, desk *alert.Desk, name string, d alert.Delivery) {
+	var (
+		receipt alert.Receipt
+		err     error
+	)
+	switch channel := g.channels[name]; {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case channel == nil:
+		err = alert.Permanent(fmt.Errorf("the plan has no channel %q", name))
+	default:
+		receipt, err = channel.Send(context.WithoutCancel(ctx), d.Message, d.Last)
+	}
+	if err == nil {
+		desk.Done(g.o.Now(), d, receipt)
+	} else {
+		desk.Failed(g.o.Now(), d, err)
+	}
+	if ctx.Err() != nil && err != nil {
+		return // it was not tried
+	}
+	g.tell(name, d.Message, err)
+}
+
+// tell counts and logs how a message went.
+func (g *guard) tell(channel string, m alert.Message, err error) {
+	g.o.Metrics.Sent(g.plan.Name, channel, string(m.Kind), err)
+	g.mu.Lock()
+	g.refused[channel] = err
+	g.mu.Unlock()
+	log := g.log.With("channel", channel, "incident", m.ID, "kind", string(m.Kind), "what", m.What)
+	switch {
+	case err != nil:
+		log.Error("message not taken", "error", err)
+	case m.Kind != alert.Beat:
+		log.Info("message")
+	}
+}
+
+// beat sends a heartbeat.
+func (g *guard) beat(m alert.Message) {
+	for _, name := range g.beats {
+		g.sending.Go(func() {
+			_, err := g.channels[name].Send(context.WithoutCancel(g.ctx), m, "")
+			g.tell(name, m, err)
+		})
+	}
+}
+
+// store stores what the desk has to remember, where it has changed.
+func (g *guard) store(desk *alert.Desk) {
+	g.storing.Lock()
+	defer g.storing.Unlock()
+	memory := desk.Memory()
+	text, err := json.Marshal(memory)
+	if err != nil {
+		g.log.Error("what was told cannot be stored", "error", err)
+		return
+	}
+	memory.Clock = time.Time{}
+	timeless, err := json.Marshal(memory)
+	if err != nil || bytes.Equal(timeless, g.stored) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), storeTime)
+	defer cancel()
+	err = g.watch.Remember(ctx, text)
+	switch {
+	case err == nil:
+		g.stored = timeless
+	case g.watch.Standing().Role != orchestrator.RoleAlone:
+		g.log.Warn("what was told could not be stored: after a restart it may be told again", "error", err)
+	}
+}

@@ -1,0 +1,248 @@
+package notify
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/slack-go/slack"
+	"github.com/slack-go/slack/socketmode"
+
+	"github.com/drover-io/drover/plans"
+)
+
+const (
+	// maxWaiting is how many presses may wait for those before them.
+	maxWaiting = 64
+	// maxFrame is how long a message of Slack's may be, in bytes.
+	maxFrame = 1 << 20
+	// listenAgain is the shortest pause before Slack is called again.
+	listenAgain = time.Second
+	maxPause    = time.Minute
+)
+
+// Place is a channel of a plan.
+type Place struct {
+	Plan    string
+	Channel plans.Channel
+}
+
+// Press is a button that a person has pressed who may do so.
+type Press struct {
+	Plan       string
+	Channel    string // name in the plan
+	IncidentID string
+	User       string // Slack's id of who has pressed
+	Action     string // Acknowledge or Choose
+	// What was asked, and the option chosen; empty for Acknowledge.
+	Kind, Subject, Option, Evidence string
+	// At is when the press came here.
+	At time.Time
+}
+
+// Listener hears the buttons of the channels that share one Slack app, by Socket
+// Mode: it calls Slack, so no port has to be open. Slack tells each press to one
+// only of those who listen to an app. So one process listens to all places of an
+// app, and one that stands by does not.
+type Listener struct {
+	places []Place
+	o      Options
+	client *http.Client
+}
+
+// Listeners are one for each app among the Slack channels that have an app_token
+// and approvers; the app is told by where its token is kept.
+func Listeners(places []Place, o Options) []*Listener {
+	var all []*Listener
+	byApp := map[string]*Listener{}
+	for _, p := range places {
+		if !hasButtons(p.Channel) {
+			continue
+		}
+		app := p.Channel.App.Where()
+		if byApp[app] == nil {
+			byApp[app] = &Listener{o: o, client: newHTTP(o)}
+			all = append(all, byApp[app])
+		}
+		byApp[app].places = append(byApp[app].places, p)
+	}
+	return all
+}
+
+// String names the channels that are listened to.
+func (l *Listener) String() string {
+	text := "Slack buttons of"
+	for _, p := range l.places {
+		text += " " + p.Plan + "/" + p.Channel.Name
+	}
+	return text
+}
+
+// Listen calls press for each press, one at a time, and posts the reply, or the
+// error, in the thread of the button's message. It connects again whenever the
+// connection ends, and returns nil once ctx ends; or, with an error that
+// [alert.Permanent] wraps, once the app's token is refused.
+func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, err error)) error {
+	for pause := listenAgain; ; pause = min(2*pause, maxPause) {
+		began := time.Now()
+		k, err := l.listen(ctx, press)
+		select {
+		case <-ctx.Done(): // as it should end
+			return nil
+		default:
+		}
+		if code := slackCode(err); slackNext[code] != "" {
+			return k.failure(l.places[0].Channel, k.slackError("listening for buttons", plans.Channel{}, err))
+		}
+		if err == nil {
+			err = errors.New("the connection ended")
+		}
+		l.warn(k, "listening for Slack buttons: it is tried again", err)
+		if time.Since(began) > maxPause {
+			pause = listenAgain
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (l *Listener) warn(k *keys, message string, err error) {
+	l.o.log().Warn(message, "channel", l.places[0].Channel.Name, "error", k.hide(line(bare(err).Error())))
+}
+
+// listen listens until Slack can be reached no more.
+func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)) (*keys, error) {
+	k, err := reveal(l.places[0].Channel)
+	if err != nil {
+		return k, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	client := socketmode.New(slackAPI(l.o, l.client, k),
+		socketmode.OptionLog(log.New(io.Discard, "", 0)), socketmode.OptionReadLimit(maxFrame),
+		socketmode.OptionDialer(&websocket.Dialer{
+			Proxy: http.ProxyFromEnvironment, HandshakeTimeout: sendTimeout, WriteBufferSize: 32 << 10,
+			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12},
+		}))
+	waiting := make(chan slack.InteractionCallback, maxWaiting)
+	worked, routed := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(worked)
+		for c := range waiting {
+			l.handle(ctx, k, c, press)
+		}
+	}()
+	go func() {
+		defer close(routed)
+		defer close(waiting)
+		// Slack's library goes on calling where a token is good but not for this.
+		if err := l.route(ctx, client, k, waiting); err != nil {
+			cancel(err)
+		}
+	}()
+	err = client.RunContext(ctx)
+	cancel(err)
+	<-routed
+	<-worked
+	return k, context.Cause(ctx)
+}
+
+// route acknowledges what Slack says at once, for it waits 3 s only, and passes
+// presses on. It returns why connecting again would be in vain.
+func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- slack.InteractionCallback) error {
+	for {
+		var event socketmode.Event
+		select {
+		case <-ctx.Done():
+			return nil
+		case event = <-client.Events:
+		}
+		if failed, ok := event.Data.(*slack.ConnectionErrorEvent); ok {
+			if slackNext[slackCode(failed.ErrorObj)] != "" {
+				return failed.ErrorObj
+			}
+			l.warn(k, "connecting to Slack for buttons: it is tried again", failed.ErrorObj)
+		}
+		if event.Request == nil || event.Request.EnvelopeID == "" {
+			continue
+		}
+		if err := client.AckCtx(ctx, event.Request.EnvelopeID, nil); err != nil {
+			continue // the context has ended
+		}
+		callback, ok := event.Data.(slack.InteractionCallback)
+		if !ok || callback.Type != slack.InteractionTypeBlockActions {
+			continue
+		}
+		select {
+		case waiting <- callback:
+		default:
+			l.warn(k, "a press of a Slack button is not heard", errors.New("too many wait"))
+		}
+	}
+}
+
+// handle answers what was pressed in one message.
+func (l *Listener) handle(ctx context.Context, k *keys, c slack.InteractionCallback, press func(Press) (string, error)) {
+	for _, action := range c.ActionCallback.BlockActions {
+		var v buttonValue
+		if err := json.Unmarshal([]byte(action.Value), &v); err != nil || (v.Action != Acknowledge && v.Action != Choose) {
+			continue // it is no button of ours
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if why := l.refusal(v, c.User.ID); why != "" {
+			l.reply(ctx, k, c, slack.MsgOptionPostEphemeral(c.User.ID), why)
+			continue
+		}
+		reply, err := press(Press{
+			Plan: v.Plan, Channel: v.Channel, IncidentID: v.Incident, User: c.User.ID, Action: v.Action,
+			Kind: v.Kind, Subject: v.Subject, Option: v.Option, Evidence: v.Evidence, At: l.o.now(),
+		})
+		if err != nil {
+			reply = "Not done: " + k.hide(bare(err).Error())
+		}
+		if reply != "" {
+			thread := cmp.Or(c.Message.ThreadTimestamp, c.Message.Timestamp, c.Container.MessageTs)
+			l.reply(ctx, k, c, slack.MsgOptionTS(thread), reply)
+		}
+	}
+}
+
+// refusal says why a press does not count, or nothing.
+func (l *Listener) refusal(v buttonValue, user string) string {
+	for _, p := range l.places {
+		if p.Plan != v.Plan || p.Channel.Name != v.Channel {
+			continue
+		}
+		for _, may := range p.Channel.Approve {
+			if may == user && user != "" {
+				return ""
+			}
+		}
+		return fmt.Sprintf("You may not press this button: %s is not among the approvers of channel %s in plan %s.", user, v.Channel, v.Plan)
+	}
+	return fmt.Sprintf("This button cannot be pressed now: no drover that hears it watches channel %s of plan %s. "+
+		"Give each drover daemon a Slack app of its own.", v.Channel, v.Plan)
+}
+
+// reply tells the person, or the thread, what has come of a press.
+func (l *Listener) reply(ctx context.Context, k *keys, c slack.InteractionCallback, to slack.MsgOption, text string) {
+	timed, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	place := cmp.Or(c.Channel.ID, c.Container.ChannelID)
+	api := slackAPI(l.o, l.client, k)
+	if _, _, _, err := api.SendMessageContext(timed, place, to, slackText(lines(text))); err != nil {
+		l.warn(k, "a press of a Slack button is not answered", k.slackError("replying", plans.Channel{}, err))
+	}
+}

@@ -1,0 +1,177 @@
+package notify
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/drover-io/drover/orchestrator/alert"
+)
+
+// maxWorst is how many images a message names.
+const maxWorst = 10
+
+// TestMessage is what drover notify test sends to a channel.
+func TestMessage(plan, channel string, now time.Time) alert.Message {
+	now = now.UTC()
+	return alert.Message{
+		ID:   fmt.Sprintf("test-%s-%s-%d", plan, channel, now.UnixNano()),
+		Kind: alert.Test, Plan: plan, Code: "test", Severity: alert.Info,
+		What:  fmt.Sprintf("This is a test of the channel %s. Nothing has happened; nothing has to be done.", channel),
+		Since: now, At: now,
+	}
+}
+
+// Describe is a message as plain text, as e-mails have it. It ends with a line
+// end.
+func Describe(m alert.Message) string {
+	m = cleaned(m)
+	var b strings.Builder
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
+	say("%s", title(m))
+	say("")
+	say("%s", m.What)
+	say("")
+	if m.Site != "" {
+		say("Site: %s", m.Site)
+	}
+	if m.Images > 0 {
+		say("Images: %s", imageCount(m))
+		for _, image := range m.Worst {
+			say("  %s", image)
+		}
+	}
+	for _, d := range m.Details {
+		say("%s: %s", d.Name, strings.ReplaceAll(d.Text, "\n", "\n  "))
+	}
+	if m.Next != "" && !over(m) {
+		say("\nWhat to do:\n\n  %s", strings.ReplaceAll(m.Next, "\n", "\n  "))
+	}
+	if m.Asks != nil && len(m.Asks.Options) > 0 && !over(m) {
+		say("\n%s", askText(m))
+	}
+	say("\n%s", strings.Join(footer(m), "\n"))
+	return b.String()
+}
+
+// title is the one line that says it all.
+func title(m alert.Message) string { return label(m) + ": " + about(m) }
+
+// about is what an incident is of.
+func about(m alert.Message) string {
+	text := "plan " + m.Plan
+	if m.Code != "" {
+		text += ": " + m.Code
+	}
+	if m.Site != "" {
+		text += " at " + m.Site
+	}
+	return text
+}
+
+// label is the state of an incident in a word or two.
+func label(m alert.Message) string {
+	severity := strings.ToUpper(string(m.Severity))
+	switch m.Kind {
+	case alert.Test:
+		return "TEST"
+	case alert.Resolved:
+		return "RESOLVED"
+	case alert.Escalated:
+		return severity + ", not acknowledged"
+	case alert.Changed:
+		if m.Acknowledged != "" {
+			return severity + ", acknowledged"
+		}
+	}
+	return severity
+}
+
+// over says that nothing is left to do about a message.
+func over(m alert.Message) bool { return m.Kind == alert.Resolved || m.Kind == alert.Test }
+
+func imageCount(m alert.Message) string {
+	if len(m.Worst) > 0 && len(m.Worst) < m.Images {
+		return fmt.Sprintf("%d, the worst %d:", m.Images, len(m.Worst))
+	}
+	return fmt.Sprintf("%d", m.Images)
+}
+
+// askText is the question of a message.
+func askText(m alert.Message) string {
+	text := fmt.Sprintf("A decision is asked for (%s): %s", m.Asks.Kind, strings.Join(m.Asks.Options, ", "))
+	if !m.Asks.Until.IsZero() {
+		text += ", until " + clock(m.Asks.Until)
+	}
+	return text + ". Evidence " + m.Asks.Evidence + "."
+}
+
+// footer are the lines below a message: times, who has it, and its id.
+func footer(m alert.Message) []string {
+	times := "Since " + clock(m.Since)
+	if m.At.After(m.Since) {
+		times += ", as of " + clock(m.At) + " (after " + m.At.Sub(m.Since).Round(time.Second).String() + ")"
+	}
+	lines := []string{times}
+	if m.Acknowledged != "" {
+		lines = append(lines, "Acknowledged by "+m.Acknowledged)
+	}
+	return append(lines, "Incident "+m.ID)
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// cleaned is a message whose texts can be shown as they are, and which names few
+// enough images. What has come from a cluster may hold anything.
+func cleaned(m alert.Message) alert.Message {
+	m.ID, m.Plan, m.Code, m.Site = line(m.ID), line(m.Plan), line(m.Code), line(m.Site)
+	m.Severity, m.Acknowledged = alert.Severity(line(string(m.Severity))), line(m.Acknowledged)
+	m.What, m.Next = lines(m.What), lines(m.Next)
+	m.Worst = mapped(m.Worst[:min(len(m.Worst), maxWorst)], line)
+	m.Details = mapped(m.Details, func(d alert.Detail) alert.Detail {
+		return alert.Detail{Name: line(d.Name), Text: lines(d.Text)}
+	})
+	if m.Asks != nil {
+		asks := *m.Asks
+		asks.Kind, asks.Evidence, asks.Options = line(asks.Kind), line(asks.Evidence), mapped(asks.Options, line)
+		m.Asks = &asks
+	}
+	return m
+}
+
+func mapped[T any](all []T, change func(T) T) []T {
+	var changed []T
+	for _, one := range all {
+		changed = append(changed, change(one))
+	}
+	return changed
+}
+
+// lines is a text of valid UTF-8 without control and invisible characters.
+func lines(text string) string {
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(text, "\uFFFD"))
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsGraphic(r) {
+			return r
+		}
+		return -1
+	}, text))
+}
+
+// line is such a text of one line.
+func line(text string) string { return strings.Join(strings.Fields(lines(text)), " ") }
+
+// cut is the beginning of a text, at most so many bytes, in whole characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const mark = "…"
+	end := limit - len(mark)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
+}

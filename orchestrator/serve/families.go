@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// family is one metric: its name, its help and its labels are said here and
+// nowhere else.
+type family struct {
+	name, help string
+	labels     []string
+}
+
+// ofImage are the labels of whatever is told image by image.
+func ofImage(more ...string) []string {
+	return append([]string{"plan", "pool", "namespace", "image"}, more...)
+}
+
+// What a report tells: replaced as a whole by the next report of the plan.
+var (
+	imageRole       = family{"drover_image_role", "The image's role at the site (primary, secondary, none, missing, unknown); always 1.", ofImage("site", "role")}
+	imageState      = family{"drover_image_state", "The image's protection state; always 1, and only the present state has a series.", ofImage("state")}
+	imageLagSeconds = family{"drover_image_lag_seconds", "Time of writes that would be lost if the primary were lost now, by the site of the copy; absent while that is not known.", ofImage("site")}
+	imageLagEntries = family{"drover_image_lag_entries", "Journal entries that the copy at the site does not hold yet; absent in snapshot mode and while that is not known.", ofImage("site")}
+	imageLagBytes   = family{"drover_image_lag_bytes", "Bytes of writes that the copy at the site does not hold yet; absent while that is not known.", ofImage("site")}
+	imageRPO        = family{"drover_image_rpo_objective_seconds", "The plan's recovery point objective for the image; absent where it sets none.", ofImage()}
+	imageHalted     = family{"drover_image_halted", "The image is under a halt, so that nothing changes it; always 1, absent otherwise.", ofImage()}
+	imageVerified   = family{"drover_image_last_verified_timestamp_seconds", "When the image's copies were last proven identical; absent where that has not been.", ofImage()}
+
+	planImages    = family{"drover_plan_images", "Images of the plan.", []string{"plan"}}
+	planHealthy   = family{"drover_plan_healthy_images", "Images of the plan that are protected, and that need nobody.", []string{"plan"}}
+	planOpenRuns  = family{"drover_plan_open_runs", "Runs of runbooks that have images in their hands and are not over.", []string{"plan"}}
+	planObserved  = family{"drover_plan_observed_timestamp_seconds", "When what is told of the plan's images and sites was seen.", []string{"plan"}}
+	problemImages = family{"drover_problem_images", "Images that have the problem; 0 where the problem is one of the site or the plan itself.", []string{"plan", "site", "code", "severity"}}
+
+	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
+	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
+	siteDaemons = family{"drover_site_daemons", "Daemons of rbd-mirror that serve the plan's pools at the site; absent while that is not known.", []string{"plan", "site"}}
+)
+
+// observed are the families that reports and verifications fill.
+var observed = []family{
+	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageRPO, imageHalted, imageVerified,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons,
+}
+
+// What the daemon itself does.
+var (
+	buildInfo     = family{"drover_build_info", "The program that runs; always 1.", []string{"version", "commit", "goversion"}}
+	checkSeconds  = family{"drover_check_duration_seconds", "Time that checks of the plan took.", []string{"plan"}}
+	checkErrors   = family{"drover_check_errors_total", "Checks of the plan that failed.", []string{"plan"}}
+	checkEnded    = family{"drover_check_last_timestamp_seconds", "When the last check of the plan ended, well or not.", []string{"plan"}}
+	checkSuccess  = family{"drover_check_last_success_timestamp_seconds", "When the last check of the plan that did not fail ended; 0 where there was none yet.", []string{"plan"}}
+	checkNext     = family{"drover_check_next_timestamp_seconds", "When the next check of the plan is due.", []string{"plan"}}
+	leaseHeld     = family{"drover_lease_held", "1 where this process holds the plan's lease, 0 where it stands by.", []string{"plan"}}
+	transitions   = family{"drover_transitions_total", "Moves of images from one protection state to another.", []string{"plan", "from", "to"}}
+	runs          = family{"drover_runs_total", "Runs of runbooks that were seen to end or to stop, by what became of them.", []string{"plan", "runbook", "outcome"}}
+	notifications = family{"drover_notifications_total", "Messages that were given to a channel, by whether it took them (sent, failed).", []string{"plan", "channel", "kind", "result"}}
+	abandoned     = family{"drover_site_abandoned_calls", "Calls to the site that were given up and still hang.", []string{"plan", "site"}}
+)
+
+// checkBuckets are the bounds of the durations of checks, in seconds.
+var checkBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+func (f family) desc() *prometheus.Desc {
+	return prometheus.NewDesc(f.name, f.help, slices.Clone(f.labels), nil)
+}
+
+func (f family) gauge() *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.name, Help: f.help}, f.labels)
+}
+
+func (f family) counter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.name, Help: f.help}, f.labels)
+}
+
+func (f family) histogram(buckets []float64) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: f.name, Help: f.help, Buckets: buckets}, f.labels)
+}

@@ -1,0 +1,195 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/plans"
+)
+
+// Watch keeps watch over one plan: it looks on the plan's schedule at how the images
+// are, halts split-brains, keeps the history, and does what the plan lets it do by
+// itself: keep daemons running, repair harmless drift, verify copies. Of several
+// watches of one plan one acts and the others stand by. It never takes the plan's
+// own lease but to repair drift, so that no runbook waits for it.
+type Watch struct {
+	plan    *plans.Plan
+	options WatchOptions
+	kick    chan struct{}
+	times   cron.Schedule // of the checks
+
+	silences []alert.Silence // of the checks, which come one after another
+
+	sites     atomic.Pointer[Sites]
+	reopening atomic.Bool
+	opening   sync.WaitGroup
+
+	mu       sync.Mutex
+	standing Standing
+	tenure   *tenure // while it acts
+	pending  []Entry // of the history, that no site has taken yet
+}
+
+// WatchOptions are how a watch reaches the sites, and whom it tells.
+type WatchOptions struct {
+	Open  Opener
+	Hands HandsFor
+	// Checked is given each check, one at a time; the next waits for it.
+	Checked func(CheckResult)
+	// Stood is told when the watch begins to act or to stand by; may be nil.
+	Stood func(Standing)
+	// Panicked is told of a panic in a check, which is contained; may be nil.
+	Panicked func(value any, stack []byte)
+	// Now is the clock by which schedules go and records are dated; nil: time.Now.
+	Now func() time.Time
+}
+
+// Role is what a watch does.
+type Role string
+
+// The roles of a watch.
+const (
+	RoleStarting Role = "starting"
+	RoleActing   Role = "acting"
+	RoleStandby  Role = "standby" // another watch acts
+	// RoleAlone: no site lets it have the lease. It looks, and tells what it sees,
+	// and changes and records nothing.
+	RoleAlone Role = "alone"
+)
+
+// Standing is what a watch does, and why it does no more.
+type Standing struct {
+	Role Role   `json:"role"`
+	Why  string `json:"why,omitempty"`
+}
+
+// CheckResult is what one check has found.
+type CheckResult struct {
+	Plan string
+	Role Role
+	At   time.Time
+	Took time.Duration
+	// Missed is how many checks before it were missed.
+	Missed int
+	Report *StatusReport
+	// Transitions are the changes since the last check, or since the last that is
+	// recorded; in order of image.
+	Transitions []ProtectionChange
+	// Signals are all that holds now and is worth telling.
+	Signals []alert.Signal
+	// Blind are the sites that do not answer.
+	Blind []string
+	// Halts are all that are open.
+	Halts []Halt
+	// Silences are those that are not over, by the last look that could read them.
+	Silences []alert.Silence
+	// Drift is how many changes an apply would make, by the last look.
+	Drift int
+	// Applied is how the repair of drift went that has ended since the last check.
+	Applied *Result
+	// Verified are the comparisons that were made since the last check.
+	Verified []VerifiedCopy
+	// Faults are what the watch itself could not do.
+	Faults []error
+}
+
+// NewWatch makes a watch; [Watch.Run] begins it.
+func NewWatch(plan *plans.Plan, o WatchOptions) *Watch {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Stood == nil {
+		o.Stood = func(Standing) {}
+	}
+	return &Watch{plan: plan, options: o, kick: make(chan struct{}, 1), standing: Standing{Role: RoleStarting}}
+}
+
+// Run watches until ctx ends, and answers with its error; or at once with that of a
+// schedule that cannot be read. What it has begun it ends in good order, within the
+// plan's answer time.
+func (w *Watch) Run(ctx context.Context) error {
+	times, err := plans.CronSchedule(w.plan.Checks.Schedule, w.plan.Checks.TimeZone)
+	if err != nil {
+		return fmt.Errorf("schedule of checks: %w", err)
+	}
+	w.times = times
+	sites := OpenSites(ctx, w.plan, w.options.Open, w.options.Hands)
+	sites.DateBy(w.options.Now)
+	w.sites.Store(sites)
+	var work sync.WaitGroup
+	work.Go(func() { w.seekTenure(ctx) })
+	timer := Timer{Times: times, Do: w.tick, Also: w.kick, Panicked: w.options.Panicked, Now: w.options.Now}
+	err = timer.Run(ctx)
+	work.Wait()
+	w.opening.Wait()
+	_ = w.sites.Load().Close() // nothing more is asked of them
+	return err
+}
+
+// CheckNow asks for a check beside the schedule.
+func (w *Watch) CheckNow() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Standing tells what the watch does at present.
+func (w *Watch) Standing() Standing {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.standing
+}
+
+// stand notes what the watch does now, and has it checked at once where that is
+// to look.
+func (w *Watch) stand(s Standing, t *tenure) {
+	w.mu.Lock()
+	before := w.standing
+	w.standing, w.tenure = s, t
+	w.mu.Unlock()
+	if before != s {
+		w.options.Stood(s)
+		if s.Role != RoleStandby {
+			w.CheckNow()
+		}
+	}
+}
+
+// contain keeps a panic from ending the process, and tells of it.
+func (w *Watch) contain(f func()) {
+	defer func() {
+		if value := recover(); value != nil && w.options.Panicked != nil {
+			w.options.Panicked(value, debug.Stack())
+		}
+	}()
+	f()
+}
+
+// reopen tries sites again that could not be opened, beside the checks.
+func (w *Watch) reopen(ctx context.Context) {
+	sites := w.sites.Load()
+	if !sites.unopened() || !w.reopening.CompareAndSwap(false, true) {
+		return
+	}
+	w.opening.Go(func() {
+		defer w.reopening.Store(false)
+		more := sites.reopened(ctx, w.plan)
+		if more == nil {
+			return
+		}
+		w.sites.Store(more)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.tenure != nil {
+			w.tenure.cancel() // the next one knows of all sites
+		}
+	})
+}

@@ -1,0 +1,50 @@
+package orchestrator
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestStarts: the first start comes at once, each further one waits longer, and a
+// steady life forgets all.
+func TestStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s starts
+		var waits []time.Duration
+		for range 10 {
+			began := time.Now()
+			for !s.due(time.Now()) {
+				time.Sleep(time.Second)
+			}
+			waits = append(waits, time.Since(began))
+			s.started(time.Now(), errors.New("no such program"))
+			if flaps := len(waits) >= 5; s.flaps() != flaps {
+				t.Errorf("after %d starts: flaps %t", len(waits), s.flaps())
+			}
+		}
+		want := []time.Duration{0, 1, 2, 4, 8, 16, 32, 64, 120, 120}
+		for i := range want {
+			if waits[i] != want[i]*time.Second {
+				t.Errorf("wait %d: %v", i, waits[i])
+			}
+		}
+		if s.failed == nil {
+			t.Error("a failure is forgotten")
+		}
+		s.started(time.Now(), nil)
+		for range 30 {
+			time.Sleep(5 * time.Second)
+			s.running(time.Now())
+		}
+		if !s.flaps() || s.failed != nil {
+			t.Errorf("after two minutes and a half: %+v", s)
+		}
+		time.Sleep(steadyTime)
+		s.running(time.Now())
+		if s.flaps() || s.count != 0 || !s.due(time.Now()) {
+			t.Errorf("after a steady time: %+v", s)
+		}
+	})
+}

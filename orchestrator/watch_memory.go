@@ -1,0 +1,80 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// EntryMemory is what a watch's owner must remember; only the newest counts.
+const EntryMemory EntryKind = "memory"
+
+// memoriesKept is how many outdated memories may lie in the ledger until they are
+// removed.
+const memoriesKept = 64
+
+// ErrNotActing is of a watch that does not act: another one does, or none can.
+var ErrNotActing = errors.New("the watch does not act")
+
+// MayAct reports whether the watch acts, and the sites confirm that it still does:
+// a process that was stopped may have been replaced without having heard of it.
+// Where no site can be asked at all ([RoleAlone]) nobody else can act either, and
+// it may.
+func (w *Watch) MayAct(ctx context.Context) bool {
+	t, standing := w.enter()
+	if t == nil {
+		return standing.Role == RoleAlone
+	}
+	defer t.work.Done()
+	var silent []string
+	if seen := t.last.Load(); seen != nil {
+		silent = seen.Summary.Silent
+	}
+	return t.lease.confirm(ctx, silent) == nil
+}
+
+// Memory is what was remembered last, by this watch or by one before it; nil where
+// there is nothing. The error is [ErrNotActing].
+func (w *Watch) Memory() ([]byte, error) {
+	t, _ := w.enter()
+	if t == nil {
+		return nil, ErrNotActing
+	}
+	defer t.work.Done()
+	var memory []byte
+	for _, e := range t.ledger.Entries() {
+		if e.Kind == EntryMemory {
+			memory = e.Body
+		}
+	}
+	return memory, nil
+}
+
+// Remember stores what is to be remembered, as JSON, at every site that answers.
+// Errors: [ErrNotActing], or that no site took it.
+func (w *Watch) Remember(ctx context.Context, memory json.RawMessage) error {
+	t, _ := w.enter()
+	if t == nil {
+		return ErrNotActing
+	}
+	defer t.work.Done()
+	if err := t.ledger.Append(ctx, Entry{Kind: EntryMemory, Body: memory}); err != nil {
+		return fmt.Errorf("remember what was told: %w", err)
+	}
+	if t.ledger.full(memoriesKept) {
+		return t.ledger.Reconcile(ctx) // removes those that are outdated
+	}
+	return nil
+}
+
+// oldMemories are the keys of all memories but the newest.
+func oldMemories(entries []Entry) []string {
+	var keys []string
+	for i := range entries {
+		if entries[i].Kind == EntryMemory {
+			keys = append(keys, entries[i].Key)
+		}
+	}
+	return keys[:max(0, len(keys)-1)]
+}

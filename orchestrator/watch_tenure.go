@@ -1,0 +1,178 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/drover-io/drover/replay"
+)
+
+// watchRetry is how often who stands by tries to take the lease.
+const watchRetry = LeaseTTL / 3
+
+// tenure is the time for which a watch acts: while it holds the lease of the
+// plan's watch, by the sites that are open.
+type tenure struct {
+	sites   *Sites
+	ledger  *Book // for its lease
+	lease   *Lease
+	history *Book
+	ctx     context.Context // ends with the lease
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // whatever goes on in it
+
+	guard      *guard
+	trails     trails
+	drift      drift
+	unrecorded error // why the last transitions could not be recorded
+	tidying    atomic.Bool
+	tidied     time.Time
+	last       atomic.Pointer[StatusReport]
+	keepers    []*keeper
+	mu         sync.Mutex // guards what follows
+	verified   map[string]VerifiedCopy
+	news       []VerifiedCopy // since the last check
+	verifying  error
+}
+
+// seekTenure takes the lease whenever it can be had, and acts while it lasts.
+func (w *Watch) seekTenure(ctx context.Context) {
+	for ctx.Err() == nil {
+		t, err := w.admit(ctx)
+		switch {
+		case err == nil:
+			w.act(ctx, t)
+			if w.sites.Load() != t.sites {
+				continue // there are more of them
+			}
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, ErrLeased):
+			w.stand(Standing{Role: RoleStandby, Why: err.Error()}, nil)
+		default:
+			w.stand(Standing{Role: RoleAlone, Why: err.Error()}, nil)
+		}
+		pause := time.NewTimer(watchRetry)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+}
+
+// admit takes the lease, and reads what has happened so far.
+func (w *Watch) admit(ctx context.Context) (*tenure, error) {
+	t := &tenure{sites: w.sites.Load(), verified: map[string]VerifiedCopy{}, tidied: time.Now()}
+	var err error
+	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
+		return nil, err
+	}
+	t.ledger.outdated = oldMemories
+	if t.lease, err = t.ledger.Lease(ctx, "watch"); err == nil {
+		t.history, err = openHistory(ctx, w.plan, t.sites)
+	}
+	if err == nil {
+		// What could not be recorded came before what is seen next.
+		err = w.record(ctx, t, nil)
+	}
+	if err != nil {
+		if t.history != nil {
+			_ = t.history.Close(ctx)
+		}
+		_ = t.ledger.Close(ctx) // gives the lease back
+		return nil, err
+	}
+	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
+	t.guard = newGuard(w.plan, t.history.Entries())
+	for _, e := range t.history.Entries() {
+		var v VerifiedCopy
+		if e.Kind == EntryVerified && json.Unmarshal(e.Body, &v) == nil {
+			t.verified[subjectOf(&e)] = v
+		}
+	}
+	t.keepers = keepersOf(w.plan)
+	return t, nil
+}
+
+// act acts until the lease is lost, or the sites are opened anew.
+func (w *Watch) act(ctx context.Context, t *tenure) {
+	for _, k := range t.keepers {
+		t.work.Go(func() { w.keep(t, k) })
+	}
+	t.work.Go(func() { w.verifyOnSchedule(t) })
+	w.stand(Standing{Role: RoleActing}, t)
+	<-t.ctx.Done()
+	t.cancel()
+	why := "stopped"
+	if err := t.lease.Err(); err != nil {
+		why = err.Error()
+	}
+	w.stand(Standing{Role: RoleStarting, Why: why}, nil)
+	t.work.Wait()
+	_ = t.history.Close(ctx) // what a site lacks is copied by a later watch
+	_ = t.ledger.Close(ctx)  // gives the lease back; where it cannot, that ends by itself
+}
+
+// enter is the tenure in which something begins, which ends with leave; nil when
+// the watch does not act.
+func (w *Watch) enter() (t *tenure, s Standing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tenure != nil {
+		w.tenure.work.Add(1)
+	}
+	return w.tenure, w.standing
+}
+
+// record adds to the history. What no site takes is tried again the next time.
+func (w *Watch) record(ctx context.Context, t *tenure, entries []Entry) error {
+	w.mu.Lock()
+	entries = append(w.pending, entries...)
+	w.pending = nil
+	w.mu.Unlock()
+	err := t.history.Append(ctx, entries...)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		entries = append(entries, w.pending...)
+		w.pending = entries[max(0, len(entries)-historyLimit):]
+	}
+	return err
+}
+
+// tidyEvery is how often the history is made equal at all sites, and bounded.
+const tidyEvery = 10 * time.Minute // a tenth of it where it is full
+
+// tidy copies history to where it is lacking and removes what is too old, beside
+// the checks.
+func (w *Watch) tidy(t *tenure) {
+	every := tidyEvery
+	if t.history.full(historyLimit) {
+		every /= 10
+	}
+	if time.Since(t.tidied) < every || !t.tidying.CompareAndSwap(false, true) {
+		return
+	}
+	t.tidied = time.Now()
+	t.work.Go(func() {
+		defer t.tidying.Store(false)
+		w.contain(func() { _ = t.history.Reconcile(t.ctx) }) // what fails is tried again the next time
+	})
+}
+
+// recorded are the last recorded states of the images.
+func recorded(entries []Entry) map[replay.ImageRef]Protection {
+	out := map[replay.ImageRef]Protection{}
+	for i := range entries {
+		var c ProtectionChange
+		if entries[i].Kind == EntryTransition && json.Unmarshal(entries[i].Body, &c) == nil {
+			out[c.Image] = c.To
+		}
+	}
+	return out
+}
