@@ -100,6 +100,7 @@ fuzz: ## fuzz the plan loader and every decoder of what Ceph returns, FUZZTIME e
 	done
 
 bench: build ## time and memory on the lab, peers in the same run (table, and bench.json)
+	$(GO) test -run '^$$' -bench '^BenchmarkRun$$' -benchtime 1x ./orchestrator
 	$(GO) run -tags "$(TAG)" ./test/bench -drover $(BIN)/drover -json bench.json
 
 lab-up: deps ## two real Ceph clusters on loopback, to play with

@@ -89,6 +89,15 @@ func (s freeSite) Demote(_ context.Context, ref replay.ImageRef) error {
 	return nil
 }
 
+func (s freeSite) DemoteUnused(ctx context.Context, ref replay.ImageRef, _ func([]replay.ImageUser) error) error {
+	return s.Demote(ctx, ref)
+}
+
+func (freeSite) Announce(context.Context, replay.ImageRef) error { return nil }
+
+// Blocklist may be called, and knows no such address.
+func (freeSite) Blocklist(context.Context, string, time.Duration) error { return replay.ErrInvalid }
+
 func (s freeSite) Promote(_ context.Context, ref replay.ImageRef, _ bool) error {
 	s.w.steps[s.w.index[ref]].Store(2)
 	return nil
@@ -154,6 +163,13 @@ func BenchmarkRun(b *testing.B) {
 				b.Errorf("%v an image a step, %d MiB", each, peak>>20)
 			}
 		})
+	}
+}
+
+// TestFreeRun wants the sites of the benchmark to have all that a switchover calls.
+func TestFreeRun(t *testing.T) {
+	if _, steps, _ := freeRun(t, 50); steps == 0 {
+		t.Error("no step was taken")
 	}
 }
 
