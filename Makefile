@@ -7,6 +7,7 @@ BIN := $(CURDIR)/bin
 GO ?= go
 LINT_VERSION := v2.15.0
 GOFUMPT_VERSION := v0.12.0
+GOTESTSUM_VERSION := v1.13.0
 # The go-ceph release tag for the librbd of this machine (recursive, so that it
 # is asked for only after `deps` had its turn).
 TAG = $(shell sh test/setup/ceph-tag.sh)
@@ -71,7 +72,12 @@ test-long: ## HISTORIES of them (default a million)
 
 test-real: build ## what boots real Ceph clusters
 	@[ "$$(id -u)" = 0 ] || echo "test: not root: the tests that cut the network between two sites are skipped"
-	DROVER=$(BIN)/drover $(GO) test -race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS) $(REAL)
+	@mkdir -p $(CACHE); rm -f $(CACHE)/flaky
+	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format standard-quiet \
+		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
+		--rerun-fails-report=$(CACHE)/flaky --packages="$(REAL)" -- \
+		-race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS)
+	@if [ -s $(CACHE)/flaky ]; then echo "test: these failed once and then passed; each is a bug to look for:"; cat $(CACHE)/flaky; fi
 
 lint-tools: $(CACHE)/bin/golangci-lint-$(LINT_VERSION) $(CACHE)/bin/gofumpt-$(GOFUMPT_VERSION)
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -79,44 +80,61 @@ type killing struct {
 	limit time.Duration
 }
 
-// all carries the runbook out for all herds at once: it is killed after a time,
-// and the process that takes it up too. A third one brings it to its end. It
-// answers with how many processes were killed.
-func (k killing) all(t *testing.T, moments *rand.Rand, herds []herd) (kills int) {
+// mostKills is how often one herd's run is killed at most.
+const mostKills = 6
+
+// all carries the runbook out for all herds at once, and kills it, and the
+// processes that take it up, until leastKills of all have died; what is left is
+// brought to its end by one more process each. It answers with how many died.
+func (k killing) all(t *testing.T, moments *rand.Rand, herds []herd) int {
 	t.Helper()
 	var (
-		wg sync.WaitGroup
-		mu sync.Mutex
+		wg    sync.WaitGroup
+		kills atomic.Int64
 	)
 	for i, h := range herds {
-		first, second := time.Duration(moments.Int64N(int64(k.span))), time.Duration(moments.Int64N(int64(k.span)))
+		after := k.moments(moments)
 		wg.Go(func() {
-			n := k.twice(t, h, first, second)
-			mu.Lock()
-			defer mu.Unlock()
-			kills += n
-			t.Logf("herd %d: killed %d times, of %s and %s", i, n, first.Round(time.Millisecond), second.Round(time.Millisecond))
+			lived := k.untilEnough(t, h, after, &kills)
+			t.Logf("herd %d: killed after %s", i, lived)
 		})
 	}
 	wg.Wait()
 	if t.Failed() {
 		t.FailNow()
 	}
-	return kills
+	return int(kills.Load())
 }
 
-func (k killing) twice(t *testing.T, h herd, first, second time.Duration) (kills int) {
+// moments chooses when to kill: a faster machine is through before the later
+// ones, so that they come closer and closer to the beginning.
+func (k killing) moments(random *rand.Rand) (after []time.Duration) {
+	for i := range mostKills {
+		span := k.span >> max(0, i-1)
+		after = append(after, time.Duration(random.Int64N(int64(span))))
+	}
+	return after
+}
+
+// untilEnough is one herd's part; it answers with how long each process lived that
+// was killed.
+func (k killing) untilEnough(t *testing.T, h herd, after []time.Duration, kills *atomic.Int64) (lived []time.Duration) {
 	t.Helper()
-	for _, after := range []time.Duration{first, second} {
-		r := k.goOn(t, h, after)
+	for i, moment := range after {
+		// Everyone dies twice, if there is time; more often only where others did not.
+		if i >= 2 && kills.Load() >= leastKills {
+			break
+		}
+		r := k.goOn(t, h, moment)
 		switch {
 		case r.code == 0:
-			return kills
+			return lived
 		case r.code == killed:
-			kills++
+			kills.Add(1)
+			lived = append(lived, moment.Round(time.Millisecond))
 		case !h.returned(t, r):
 			t.Errorf("want it killed, or done\n%s", r)
-			return kills
+			return lived
 		}
 	}
 	r := k.goOn(t, h, k.limit)
@@ -126,7 +144,7 @@ func (k killing) twice(t *testing.T, h herd, first, second time.Duration) (kills
 	if r.code != 0 {
 		t.Errorf("want the run completed\n%s\n%s", r, h.account(t))
 	}
-	return kills
+	return lived
 }
 
 // returned reports whether a switchover is over, and has taken an image back: where

@@ -86,7 +86,7 @@ func TestFailoverAndFailbackKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	startMirror(t, a)
-	kills = killing{begin: onApproval("failback"), span: 20 * time.Second, limit: 5 * time.Minute}.all(t, moments, all)
+	kills = killing{begin: onApproval("failback"), span: 15 * time.Second, limit: 5 * time.Minute}.all(t, moments, all)
 	if kills < leastKills {
 		t.Errorf("only %d of %d failbacks were killed", kills, leastKills)
 	}
@@ -116,7 +116,7 @@ func TestResyncKilled(t *testing.T) {
 	kept := scribbledAll(t, b, images)
 
 	moments := rand.New(rand.NewPCG(killSeed, 3))
-	k := killing{begin: onApproval("resync", "--all", "--keep", "site-b"), span: 15 * time.Second, limit: 5 * time.Minute}
+	k := killing{begin: onApproval("resync", "--all", "--keep", "site-b"), span: 10 * time.Second, limit: 5 * time.Minute}
 	if kills := k.all(t, moments, all); kills < leastKills {
 		t.Errorf("only %d of %d resyncs were killed", kills, leastKills)
 	}
