@@ -37,6 +37,39 @@ func (s *Site) RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name str
 	})
 }
 
+// cloneFormat is the format of clones of which the parent snapshot needs no
+// protection (librbd: RBD_IMAGE_OPTION_CLONE_FORMAT).
+const cloneFormat = 2
+
+// cloneFeatures are those of a clone: never journaling, by which a pool in pool mode
+// would mirror it.
+const cloneFeatures = replay.FeatureLayering | replay.FeatureExclusiveLock | replay.FeatureObjectMap |
+	replay.FeatureFastDiff | replay.FeatureDeepFlatten
+
+// CloneSnapshot makes a clone of a user snapshot (rbd_clone3).
+func (s *Site) CloneSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string, clone replay.ImageRef) error {
+	_, err := inPool(ctx, s, opClone, ref.Pool, ref.String()+"@"+snapshot, func(io *rados.IOContext) (struct{}, error) {
+		var none struct{}
+		to, err := s.ioctx(clone.Pool)
+		if err != nil {
+			return none, err
+		}
+		options := rbd.NewRbdImageOptions()
+		defer options.Destroy()
+		if err := options.SetUint64(rbd.ImageOptionFormat, 2); err != nil {
+			return none, err
+		}
+		if err := options.SetUint64(rbd.ImageOptionCloneFormat, cloneFormat); err != nil {
+			return none, err
+		}
+		if err := options.SetUint64(rbd.ImageOptionFeatures, uint64(cloneFeatures)); err != nil {
+			return none, err
+		}
+		return none, rbd.CloneImage(io, ref.Name, snapshot, to, clone.Name, options)
+	})
+	return err
+}
+
 // OpenSnapshot opens a snapshot for reading; "" is the image's head.
 func (s *Site) OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error) {
 	object := ref.String()
