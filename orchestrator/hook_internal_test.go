@@ -21,7 +21,7 @@ import (
 
 var someFacts = HookFacts{
 	Plan: "shop", Runbook: "switchover", Run: "r-1", When: plans.BeforeWave, Of: "first", From: "a", To: "b", Wave: "first", Group: "db",
-	Images: []replay.ImageRef{{Pool: replay.Pool{Name: "rbd", Namespace: "ns"}, Name: "vm-1"}}, Outcome: "moved", Drill: map[string]string{"clone": "x"},
+	Images: []replay.ImageRef{{Pool: replay.Pool{Name: "rbd", Namespace: "ns"}, Name: "vm-1"}}, Outcome: "moved",
 }
 
 // shellHook is a hook that runs a script.
