@@ -275,6 +275,9 @@ func (d *drill) bringUp(ctx context.Context, u *drillUnit) {
 		err = d.hooksOfGroup(ctx, plans.AfterGroup, u)
 	}
 	if err != nil {
+		if u.group != "" {
+			err = fmt.Errorf("group %s comes up as one: %w", u.group, err)
+		}
 		for _, i := range u.images {
 			d.failed(ctx, i, err)
 		}

@@ -117,6 +117,9 @@ func (e errLeftOut) Error() string { return string(e) }
 func (d *drill) make(ctx context.Context, c *drillCheck) (output string, err error) {
 	if c.plan.BuiltIn == "" {
 		result, err := runHook(ctx, checkHook(c.plan), d.facts("check", c.of, c.images))
+		if err != nil && errors.Unwrap(err) != nil {
+			err = errors.Unwrap(err) // it is no hook, and has a name of its own
+		}
 		return result.Output, err
 	}
 	for _, i := range c.images {
@@ -191,10 +194,21 @@ func (d *drill) checkHash(ctx context.Context, i *drillImage, clone replay.Reade
 	switch {
 	case err != nil:
 		return "", err
-	case !result.Identical:
-		return "", fmt.Errorf("%w: the clone differs from the snapshot at %s in %s, in %d places", ErrDifferent, d.from, sizeText(found.bytes), len(found.list))
+	case result.Identical:
+		return "identical with the snapshot at " + d.from, nil
 	}
-	return "identical with the snapshot at " + d.from, nil
+	places := fmt.Sprintf("%s, in %s", sizeText(found.bytes), plural(uint64(len(found.list)), "place", "places"))
+	if i.mode == replay.ModeJournal && result.A.Size == result.B.Size {
+		// An image that is being written: see verification.recheck.
+		again := VerifiedImage{Ref: i.ref, Mode: i.mode, Primary: d.from, Secondary: d.to, Snapshot: d.mark.snapshot(), Comparison: &result}
+		if found, err = d.v.recheck(ctx, i.target, &again, found); err != nil {
+			return "", err
+		}
+		if again.Identical {
+			return fmt.Sprintf("identical with the image at %s: writes that were under way when the snapshot was taken (%s) are in the clone and not in the snapshot there, as further snapshots show", d.from, places), nil
+		}
+	}
+	return "", fmt.Errorf("%w: the clone differs from the snapshot at %s in %s", ErrDifferent, d.from, places)
 }
 
 // checkSize sees that size and features are as planned.

@@ -95,7 +95,7 @@ func checkFilesystem(ctx context.Context, clone replay.Reader) (said string, err
 			return "", errLeftOut("it holds " + other.name + ", which this check does not look into")
 		}
 	}
-	return "", errors.New("no file system is recognised")
+	return "", errLeftOut("no file system is recognised in it")
 }
 
 // check copies the clone into a file and runs the tools on it.

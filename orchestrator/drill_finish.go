@@ -29,6 +29,13 @@ func (d *drill) finish(err error) {
 			})
 		}
 	}
+	if d.v != nil {
+		for _, l := range d.v.report.Leftovers { // of a look again at what differed
+			if !l.Removed {
+				r.Left = append(r.Left, fmt.Sprintf("%s@%s at %s: %s", l.Ref, l.Snapshot, l.Site, l.Note))
+			}
+		}
+	}
 	for i := range r.Images {
 		if r.Images[i].Verdict == "" {
 			r.Images[i].Verdict = report.Aborted

@@ -38,13 +38,14 @@ func drillEnv(f *DrillFacts) []string {
 		f = &DrillFacts{}
 	}
 	var one DrillClone
-	size := ""
+	size, spec := "", ""
 	if len(f.Clones) == 1 {
 		one = f.Clones[0]
+		spec = replay.Pool{Name: one.Pool, Namespace: one.Namespace}.Image(one.Name).String()
 		size = strconv.FormatUint(one.Size, 10)
 	}
 	return []string{
-		"DROVER_DRILL=" + f.Name, "DROVER_DRILL_SITE=" + f.Site,
+		"DROVER_CLONE=" + spec, "DROVER_DRILL=" + f.Name, "DROVER_DRILL_SITE=" + f.Site,
 		"DROVER_CEPH_CONF=" + f.Conf, "DROVER_CEPH_USER=" + f.User, "DROVER_CEPH_KEYRING=" + f.Keyring,
 		"DROVER_CLONE_POOL=" + one.Pool, "DROVER_CLONE_NAMESPACE=" + one.Namespace, "DROVER_CLONE_IMAGE=" + one.Name, "DROVER_CLONE_SIZE=" + size,
 	}

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,35 @@ func drillPlaces(plan *plans.Plan) []replay.Pool {
 		}
 	}
 	return out
+}
+
+// DrillUsers names the cephx users that the plan's drills give to their checks.
+func DrillUsers(plan *plans.Plan) (users []string) {
+	for i := range plan.Drills {
+		if user := plan.Drills[i].User; user != "" && !slices.Contains(users, user) {
+			users = append(users, user)
+		}
+	}
+	return users
+}
+
+// DrillPlaces are where the drills of a user bring images up, and the pools of these.
+func DrillPlaces(plan *plans.Plan, user string) (places []replay.Pool, parents []string) {
+	for i := range plan.Drills {
+		if plan.Drills[i].User != user {
+			continue
+		}
+		for j := range plan.Pools {
+			pool := plan.Pools[j].Name
+			if place := drillPlace(&plan.Drills[i], pool); !slices.Contains(places, place) {
+				places = append(places, place)
+			}
+			if !slices.Contains(parents, pool) {
+				parents = append(parents, pool)
+			}
+		}
+	}
+	return places, parents
 }
 
 // drillPlace is where a drill brings the images of a pool up.

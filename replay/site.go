@@ -191,7 +191,8 @@ type Snapshots interface {
 	// cannot be removed, and so not copied anew by a resync (see [Catalog.Ties]).
 	// ErrNotFound without such a snapshot, ErrExists where the clone's name is taken.
 	CloneSnapshot(ctx context.Context, ref ImageRef, snapshot string, clone ImageRef) error
-	// OpenSnapshot opens a snapshot for reading; "" is the image's head.
+	// OpenSnapshot opens a snapshot for reading, one of mirroring's own too; "" is the
+	// image's head.
 	OpenSnapshot(ctx context.Context, ref ImageRef, snapshot string) (Reader, error)
 }
 

@@ -46,6 +46,12 @@ func (s *suite) clone(t *testing.T, mode replay.MirrorMode) {
 	ok(t, w.Flush(ctx))
 	ok(t, w.Close())
 
+	if mode == replay.ModeSnapshot {
+		whole, err := newestWhole(i.at(s.B))
+		ok(t, err)
+		i.awaitData(s.B, whole.Name, 0, before)
+	}
+
 	// Replay goes on, and takes the snapshot away under the clone.
 	i.write(s.A, 20<<20, after)
 	ok(t, s.A.RemoveSnapshot(ctx, i.ref, "drill"))

@@ -1,4 +1,0 @@
-package report
-
-// Bound is r.
-func Bound(r Report, _ int) Report { return r }
