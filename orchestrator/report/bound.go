@@ -141,6 +141,10 @@ func (b *binding) outputs(least int, of func(*Check) bool) {
 				b.r.Checks[i].Output = whole[i]
 			}
 		}
+		if n == 0 {
+			b.say("the output of %s is left out", many(cut, "check"))
+			return
+		}
 		b.say("the output of %s is cut to its last %d bytes", many(cut, "check"), n)
 	})
 }
@@ -194,7 +198,7 @@ func (b *binding) foldSteps(ok bool, which string) {
 		return key{s.Name, s.Site}, s.OK == ok
 	}, func(into, s *Step) {
 		into.Count = into.count() + s.count()
-		into.Of = ""
+		into.Of = ofMany(into.Of, ok)
 		into.Began, into.Seconds = joined(into.Began, into.Seconds, s.Began, s.Seconds)
 	})
 	if b.r.Steps = steps; n > 0 {
@@ -221,11 +225,7 @@ func (b *binding) foldChecks(which func(Verdict) bool, words string) {
 		return key{c.Name, c.How, c.Per, c.Verdict}, which(c.Verdict)
 	}, func(into, c *Check) {
 		into.Count = into.count() + c.count()
-		if into.Verdict == Passed {
-			into.Of = ""
-		} else if !strings.HasSuffix(into.Of, andMore) {
-			into.Of += andMore
-		}
+		into.Of = ofMany(into.Of, into.Verdict == Passed)
 		into.Began, into.Seconds = joined(into.Began, into.Seconds, c.Began, c.Seconds)
 	})
 	if b.r.Checks = checks; n > 0 {
@@ -233,8 +233,15 @@ func (b *binding) foldChecks(which func(Verdict) bool, words string) {
 	}
 }
 
-// andMore follows the one that many checks of one name still tell of.
-const andMore = " and more"
+// ofMany is of what many are that are put together: what went well is of nothing in
+// particular; of the others the first is still told.
+func ofMany(first string, good bool) string {
+	const andMore = " and more"
+	if good {
+		return ""
+	}
+	return strings.TrimSuffix(first, andMore) + andMore
+}
 
 // folded is a list in which those of one key are one, and how many went into such.
 func folded[T any](all []T, keyOf func(*T) (any, bool), join func(into, one *T)) ([]T, int) {

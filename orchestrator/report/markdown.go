@@ -36,7 +36,7 @@ func (m *markdown) say(format string, args ...any) { _, _ = fmt.Fprintf(&m.b, fo
 func (m *markdown) head(r *Report) {
 	m.say("# %s: %s", inline(r.title()), inline(r.Verdict.word()))
 	if r.Why != "" {
-		m.say("\n%s", inline(r.Why))
+		m.say("\n%s", opened(r.Why))
 	}
 	m.say("")
 	m.table("what", "value")
@@ -204,7 +204,7 @@ func (m *markdown) phases(r *Report) {
 	}
 	m.say("\nSteps that failed:\n")
 	for i := range failed {
-		m.say("- %s", inline(failed[i].words()))
+		m.say("- %s", opened(failed[i].words()))
 	}
 }
 
@@ -248,7 +248,7 @@ func (m *markdown) list(title string, texts []string) {
 	}
 	m.say("\n## %s\n", title)
 	for _, text := range texts {
-		m.say("- %s", inline(text))
+		m.say("- %s", opened(text))
 	}
 }
 
@@ -272,13 +272,14 @@ var marks = strings.NewReplacer(
 	"<", "&lt;", ">", "&gt;", "&", "&amp;",
 )
 
+// inline is a text that Markdown shows as it is, within a line.
+func inline(text string) string { return marks.Replace(line(text)) }
+
 // opening is what means something at the beginning of a line or a list item.
 var opening = regexp.MustCompile(`^([0-9]{0,9})([-+#=.)])`)
 
-// inline is a text that Markdown shows as it is, on one line.
-func inline(text string) string {
-	return opening.ReplaceAllString(marks.Replace(line(text)), `$1\$2`)
-}
+// opened is such a text that begins a line.
+func opened(text string) string { return opening.ReplaceAllString(inline(text), `$1\$2`) }
 
 var ticks = regexp.MustCompile("`+")
 

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,7 +13,7 @@ import (
 const (
 	chartWidth = 960
 	plotLeft   = 250
-	plotRight  = 945
+	plotRight  = 925
 	plotTop    = 26
 	laneHeight = 9
 	laneGap    = 2
@@ -138,6 +140,9 @@ func (t *timeline) phases(s scale, c *course, phases []stretch, y float64) float
 		label := p.label()
 		if p.count > 1 {
 			label += fmt.Sprintf(" ×%d", p.count)
+			if p.bad > 0 {
+				label += fmt.Sprintf(" (%d failed)", p.bad)
+			}
 		}
 		if p.site != "" {
 			label += " at " + p.site
@@ -184,12 +189,13 @@ func (t *timeline) heading(text string, y float64) float64 {
 // row draws what was done at the same time one below the other, as far as there is
 // room for it.
 func (t *timeline) row(s scale, label string, moments []stretch, begin, y float64) float64 {
-	shown := longestOf(moments, maxBars)
+	shown := slices.Clone(longestOf(moments, maxBars))
+	slices.SortStableFunc(shown, func(a, b stretch) int { return cmp.Compare(a.start, b.start) })
 	if left := len(moments) - len(shown); left > 0 {
 		t.Left = append(t.Left, many(left, "shorter bar")+" of "+label)
 	}
 	one := row{Label: short(label), Title: label}
-	var free [maxLanes]float64 // until where each lane is taken
+	var free [maxLanes]float64 // until when each lane is taken
 	lanes := 1
 	for i := range shown {
 		m := &shown[i]
@@ -197,10 +203,10 @@ func (t *timeline) row(s scale, label string, moments []stretch, begin, y float6
 		w := max(minBar, s.x(m.end)-x)
 		x = min(x, plotRight-w)
 		lane := 0
-		for lane < maxLanes-1 && free[lane] > x+0.01 {
+		for lane < maxLanes-1 && free[lane] > m.start {
 			lane++
 		}
-		free[lane] = max(free[lane], x+w)
+		free[lane] = max(free[lane], m.end)
 		lanes = max(lanes, lane+1)
 		one.Bars = append(one.Bars, bar{
 			X: px(x), Y: px(y + float64(lane)*(laneHeight+laneGap)), W: px(w), H: laneHeight,

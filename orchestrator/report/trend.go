@@ -13,8 +13,8 @@ const (
 	trendHeight = 190
 	trendLeft   = 82
 	trendRight  = 455
-	trendTop    = 14
-	trendBottom = 150
+	trendTop    = 28
+	trendBottom = 158
 
 	maxPast = 60 // reports that a trend takes in
 )
@@ -29,7 +29,7 @@ type trend struct {
 	Lines         []string // points of polylines: what was achieved
 	Objective     []string // and what was asked for
 	Dots          []dot
-	First, Last   string // when
+	When          []mark
 	Desc          string
 	Measured      bool
 }
@@ -79,7 +79,6 @@ func compareBool(a, b bool) int {
 func newTrend(all []Summary, which int) *trend {
 	t := &trend{
 		Width: trendWidth, Height: trendHeight, Left: trendLeft, Right: trendRight, Bottom: trendBottom,
-		First: day(all[0]), Last: day(all[len(all)-1]),
 	}
 	measured := make([]Measure, len(all))
 	top, count, missed := 0.0, 0, 0
@@ -105,8 +104,13 @@ func newTrend(all []Summary, which int) *trend {
 	}
 	t.achieved(all, measured, top)
 	t.objectives(measured, top)
+	first, last := day(all[0]), day(all[len(all)-1])
+	t.When = []mark{{X: trendLeft, Anchor: "middle", Text: first}, {X: trendRight, Anchor: "end", Text: last}}
+	if len(all) == 1 {
+		t.When = []mark{{X: px(trendX(0, 1)), Anchor: "middle", Text: first}}
+	}
 	t.Desc = fmt.Sprintf("%s of %s, from %s to %s: measured in %d, the objective missed in %d. The figures are in the table below.",
-		t.Name, many(len(all), "report"), t.First, t.Last, count, missed)
+		t.Name, many(len(all), "report"), first, last, count, missed)
 	return t
 }
 
