@@ -87,8 +87,8 @@ func (b *binding) ways() []func() {
 	}
 }
 
-// say replaces what is said of the way that is being gone.
-func (b *binding) say(format string, args ...any) {
+// sayf replaces what is said of the way that is being gone.
+func (b *binding) sayf(format string, args ...any) {
 	b.said[len(b.said)-1] = "To save room, " + fmt.Sprintf(format, args...) + "."
 }
 
@@ -142,10 +142,10 @@ func (b *binding) outputs(least int, of func(*Check) bool) {
 			}
 		}
 		if n == 0 {
-			b.say("the output of %s is left out", many(cut, "check"))
+			b.sayf("the output of %s is left out", many(cut, "check"))
 			return
 		}
-		b.say("the output of %s is cut to its last %d bytes", many(cut, "check"), n)
+		b.sayf("the output of %s is cut to its last %d bytes", many(cut, "check"), n)
 	})
 }
 
@@ -183,7 +183,7 @@ func (b *binding) goodNotes() {
 		}
 	}
 	if n > 0 {
-		b.say("the notes of %s that went well are left out", many(n, "step"))
+		b.sayf("the notes of %s that went well are left out", many(n, "step"))
 	}
 }
 
@@ -202,7 +202,7 @@ func (b *binding) foldSteps(ok bool, which string) {
 		into.Began, into.Seconds = joined(into.Began, into.Seconds, s.Began, s.Seconds)
 	})
 	if b.r.Steps = steps; n > 0 {
-		b.say("%s %s are put together by name and site", many(n, "step"), which)
+		b.sayf("%s %s are put together by name and site", many(n, "step"), which)
 	}
 }
 
@@ -229,7 +229,7 @@ func (b *binding) foldChecks(which func(Verdict) bool, words string) {
 		into.Began, into.Seconds = joined(into.Began, into.Seconds, c.Began, c.Seconds)
 	})
 	if b.r.Checks = checks; n > 0 {
-		b.say("%s %s are put together by name", many(n, "check"), words)
+		b.sayf("%s %s are put together by name", many(n, "check"), words)
 	}
 }
 
@@ -298,7 +298,7 @@ func (b *binding) goodImages() {
 		n++
 	}
 	if n > 0 {
-		b.say("the details of %s that passed are left out", many(n, "image"))
+		b.sayf("the details of %s that passed are left out", many(n, "image"))
 	}
 }
 
@@ -326,7 +326,7 @@ func (b *binding) dropImages(which func(*Image) bool) {
 			}
 			b.r.Images = append(b.r.Images, all[i])
 		}
-		b.say("%s are not listed", many(can-n, "image"))
+		b.sayf("%s are not listed", many(can-n, "image"))
 	})
 }
 
@@ -354,7 +354,7 @@ func (b *binding) cutTexts(limit int) {
 		shorten(&b.r.Steps[i].Note)
 	}
 	if cut > 0 {
-		b.say("%s are cut to %d bytes", many(cut, "text"), limit)
+		b.sayf("%s are cut to %d bytes", many(cut, "text"), limit)
 	}
 }
 
@@ -365,7 +365,7 @@ func (b *binding) notes() {
 	}
 	b.most(0, len(all), func(n int) {
 		b.r.Notes = all[:n:n]
-		b.say("%s are left out", many(len(all)-n, "other note"))
+		b.sayf("%s are left out", many(len(all)-n, "other note"))
 	})
 }
 
@@ -376,7 +376,7 @@ func (b *binding) left() {
 	}
 	b.most(0, len(all)-1, func(n int) {
 		b.r.Left = append(slices.Clone(all[:n]), fmt.Sprintf("%d more, not listed to save room", len(all)-n))
-		b.say("%s that could not be cleaned up are not listed", many(len(all)-n, "thing"))
+		b.sayf("%s that could not be cleaned up are not listed", many(len(all)-n, "thing"))
 	})
 }
 
@@ -387,5 +387,5 @@ func (b *binding) rest() {
 		b.r.Checks[i].Why = ""
 	}
 	b.said = []string{""}
-	b.say("only the verdict and the checks that did not pass are kept")
+	b.sayf("only the verdict and the checks that did not pass are kept")
 }

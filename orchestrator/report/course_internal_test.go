@@ -41,13 +41,13 @@ func anyReport(t *rapid.T) *Report {
 		seconds := anySeconds(t, "achieved")
 		r.Achieved = Achieved{RPOSeconds: &seconds, RTOSeconds: &seconds}
 	}
-	for range rapid.IntRange(0, 80).Draw(t, "steps") {
+	for range rapid.IntRange(0, 50).Draw(t, "steps") {
 		r.Steps = append(r.Steps, Step{
 			Name: name.Draw(t, "step"), Of: name.Draw(t, "of"), Site: name.Draw(t, "site"), Began: anyTime(t, "at"), Seconds: anySeconds(t, "took"),
 			OK: rapid.Bool().Draw(t, "ok"), Count: rapid.IntRange(-1, 3).Draw(t, "count"), Note: name.Draw(t, "note"),
 		})
 	}
-	for range rapid.IntRange(0, 30).Draw(t, "checks") {
+	for range rapid.IntRange(0, 20).Draw(t, "checks") {
 		r.Checks = append(r.Checks, Check{
 			Name: name.Draw(t, "check"), Of: name.Draw(t, "of"), Verdict: verdict.Draw(t, "verdict"), Began: anyTime(t, "at"), Seconds: anySeconds(t, "took"),
 			Output: strings.Repeat(name.Draw(t, "output"), 20), Why: name.Draw(t, "why"),

@@ -32,7 +32,7 @@ func LoadPrivateKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the private key: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if why := exposed(info); why != "" {
 		return nil, fmt.Errorf("read the private key: %w: %s %s (mode %04o): chmod 600 %s, and make a new key if somebody may have read this one",
 			ErrKey, path, why, info.Mode().Perm(), path)

@@ -31,14 +31,14 @@ func Markdown(w io.Writer, r *Report) error {
 
 type markdown struct{ b strings.Builder }
 
-func (m *markdown) say(format string, args ...any) { _, _ = fmt.Fprintf(&m.b, format+"\n", args...) }
+func (m *markdown) sayf(format string, args ...any) { _, _ = fmt.Fprintf(&m.b, format+"\n", args...) }
 
 func (m *markdown) head(r *Report) {
-	m.say("# %s: %s", inline(r.title()), inline(r.Verdict.word()))
+	m.sayf("# %s: %s", inline(r.title()), inline(r.Verdict.word()))
 	if r.Why != "" {
-		m.say("\n%s", opened(r.Why))
+		m.sayf("\n%s", opened(r.Why))
 	}
-	m.say("")
+	m.sayf("")
 	m.table("what", "value")
 	for _, f := range r.facts() {
 		m.row(f.name, f.value)
@@ -87,7 +87,7 @@ func (c Counts) words() string {
 }
 
 func (m *markdown) objectives(r *Report) {
-	m.say("\n## Objectives\n")
+	m.sayf("\n## Objectives\n")
 	m.table("measure", "objective", "achieved", "outcome", "meaning")
 	for _, x := range r.Measures() {
 		m.row(x.Name, x.asked(), spanOf(x.Achieved), string(x.Outcome), x.Means)
@@ -95,9 +95,9 @@ func (m *markdown) objectives(r *Report) {
 }
 
 func (m *markdown) images(r *Report) {
-	m.say("\n## Images\n")
+	m.sayf("\n## Images\n")
 	if len(r.Images) == 0 && r.MoreImages.All() == 0 {
-		m.say("None.")
+		m.sayf("None.")
 		return
 	}
 	m.table("image", "verdict", "mode", "group", "wave", "data of", "RPO", "brought up as", "size", "why")
@@ -114,7 +114,7 @@ func (m *markdown) images(r *Report) {
 			image.Clone, size(image.Bytes), image.reason())
 	}
 	if more.All() > 0 {
-		m.say("\nMore images, not listed here: %s.", more.words())
+		m.sayf("\nMore images, not listed here: %s.", more.words())
 	}
 }
 
@@ -141,9 +141,9 @@ func (i *Image) reason() string {
 }
 
 func (m *markdown) checks(r *Report) {
-	m.say("\n## Checks\n")
+	m.sayf("\n## Checks\n")
 	if len(r.Checks) == 0 {
-		m.say("None were made.")
+		m.sayf("None were made.")
 		return
 	}
 	m.table("check", "of", "verdict", "how", "took", "why")
@@ -162,12 +162,12 @@ func (m *markdown) checks(r *Report) {
 		m.row(c.Name, c.ofText(), c.Verdict.word(), c.How, span(length(c.Seconds)), c.Why)
 	}
 	if left > 0 {
-		m.say("\nMore checks, not listed here: %d passed.", left)
+		m.sayf("\nMore checks, not listed here: %d passed.", left)
 	}
 	for _, i := range told {
 		c := &r.Checks[i]
-		m.say("\n### What %s said\n", inline(strings.TrimSuffix(line(c.Name)+" of "+c.ofText(), " of ")))
-		m.say("%s", fenced(c.Output))
+		m.sayf("\n### What %s said\n", inline(strings.TrimSuffix(line(c.Name)+" of "+c.ofText(), " of ")))
+		m.sayf("%s", fenced(c.Output))
 	}
 }
 
@@ -186,11 +186,11 @@ func ofText(of, per string, count int) string {
 }
 
 func (m *markdown) phases(r *Report) {
-	m.say("\n## Timeline\n")
+	m.sayf("\n## Timeline\n")
 	c := courseOf(r)
 	phases := c.phases()
 	if len(phases) == 0 {
-		m.say("No step is known.")
+		m.sayf("No step is known.")
 		return
 	}
 	m.table("step or check", "site", "how many", "failed", "from", "until")
@@ -202,9 +202,9 @@ func (m *markdown) phases(r *Report) {
 	if len(failed) == 0 {
 		return
 	}
-	m.say("\nSteps that failed:\n")
+	m.sayf("\nSteps that failed:\n")
 	for i := range failed {
-		m.say("- %s", opened(failed[i].words()))
+		m.sayf("- %s", opened(failed[i].words()))
 	}
 }
 
@@ -235,7 +235,7 @@ func (m *markdown) versions(r *Report) {
 	if len(r.Versions) == 0 {
 		return
 	}
-	m.say("\n## Versions\n")
+	m.sayf("\n## Versions\n")
 	m.table("of", "version")
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		m.row(name, r.Versions[name])
@@ -246,22 +246,22 @@ func (m *markdown) list(title string, texts []string) {
 	if len(texts) == 0 {
 		return
 	}
-	m.say("\n## %s\n", title)
+	m.sayf("\n## %s\n", title)
 	for _, text := range texts {
-		m.say("- %s", opened(text))
+		m.sayf("- %s", opened(text))
 	}
 }
 
 func (m *markdown) table(columns ...string) {
 	m.row(columns...)
-	m.say("|%s", strings.Repeat("---|", len(columns)))
+	m.sayf("|%s", strings.Repeat("---|", len(columns)))
 }
 
 func (m *markdown) row(cells ...string) {
 	for i := range cells {
 		cells[i] = inline(cells[i])
 	}
-	m.say("| %s |", strings.Join(cells, " | "))
+	m.sayf("| %s |", strings.Join(cells, " | "))
 }
 
 // marks are the characters that mean something to Markdown anywhere in a line (also
