@@ -99,11 +99,26 @@ func TestTimelineLiesWithinItsFrame(t *testing.T) {
 	})
 }
 
+// TestTimelineOfAMoment: nothing took any time, and it is drawn all the same.
+func TestTimelineOfAMoment(t *testing.T) {
+	now := time.Date(2026, 9, 14, 2, 0, 0, 0, time.UTC)
+	d := newTimeline(&Report{Began: now, Ended: now, Steps: []Step{{Name: "clone", Of: "rbd/a", Began: now, OK: true}}})
+	if len(d.Rows) != 4 || len(d.Ticks) != 1 || d.Ticks[0] != (tick{X: plotLeft, Text: "+0 s"}) {
+		t.Fatalf("%+v", d)
+	}
+	if b := d.Rows[1].Bars[0]; b.X != plotLeft || b.W != minBar || b.Title != "clone: 0 s from +0 s" {
+		t.Errorf("%+v", b)
+	}
+	if newTimeline(&Report{Began: now}) != nil || newTimeline(&Report{Steps: []Step{{Name: "clone"}}}) != nil {
+		t.Error("there is a drawing of nothing")
+	}
+}
+
 func TestTrendLiesWithinItsFrame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var past []Summary
 		for i := range rapid.IntRange(0, 90).Draw(t, "past") {
-			s := Summary{ID: string(rune('a' + i)), Began: anyTime(t, "began"), Objectives: Objectives{RPOSeconds: anySeconds(t, "objective")}}
+			s := Summary{ID: string(rune('a' + i)), Kind: "drill", Plan: "p", Began: anyTime(t, "began"), Objectives: Objectives{RPOSeconds: anySeconds(t, "objective")}}
 			if rapid.Bool().Draw(t, "measured") {
 				seconds := anySeconds(t, "achieved")
 				s.Achieved.RPOSeconds = &seconds
@@ -152,6 +167,7 @@ func TestHistory(t *testing.T) {
 		{ID: "b", Began: now.Add(-time.Hour)},
 		{ID: "later", Began: now.Add(time.Hour)},
 		{ID: "same", Began: now},
+		{ID: "another kind", Kind: "failover", Began: now}, {ID: "another drill", Name: "weekly", Began: now}, {ID: "another plan", Plan: "p", Began: now},
 	})
 	var ids []string
 	for _, s := range all {

@@ -21,8 +21,8 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 const maxOpen = 25
 
 // HTML writes a report as one page that needs nothing else: no script, no file, no
-// network. past are earlier reports of the same kind and name, in any order, for the
-// trend of RPO and RTO; of more than 60, the newest count.
+// network. past are earlier reports, in any order, for the trend of RPO and RTO: those of
+// the same plan, kind and name count, and of more than 60 the newest.
 func HTML(w io.Writer, r *Report, past []Summary) error {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, newPage(r, past)); err != nil {

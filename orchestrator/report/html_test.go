@@ -125,7 +125,7 @@ func TestPagesAreInert(t *testing.T) {
 	}
 	r := hostile()
 	past := pastDrills(2)
-	past[0].ID, past[0].Name, past[0].Why, past[0].Verdict = r.ID+"2", r.Name, r.Why, report.Verdict(r.Why)
+	past[0].ID, past[0].Plan, past[0].Kind, past[0].Name, past[0].Why, past[0].Verdict = r.ID+"2", r.Plan, r.Kind, r.Name, r.Why, report.Verdict(r.Why)
 	text := rendered(t, report.FormatHTML, r, past)
 	checkPage(t, text)
 	if strings.Contains(text, "<script") || strings.Contains(text, "<img") || strings.Count(text, "</title>") != strings.Count(text, "<title") {

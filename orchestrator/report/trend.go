@@ -46,13 +46,14 @@ type dot struct {
 	Title string
 }
 
-// history is this report and those before it, the oldest first: each once, none that
-// began later, and at most maxPast.
+// history is this report and those of its kind before it, the oldest first: each once,
+// none that began later, and at most maxPast.
 func history(r *Report, past []Summary) []Summary {
 	seen := map[string]bool{r.ID: true}
 	all := []Summary{Summarize(r)}
 	for _, s := range past {
-		if seen[s.ID] || s.Began.After(r.Began) {
+		alike := s.Plan == r.Plan && s.Kind == r.Kind && s.Name == r.Name
+		if !alike || seen[s.ID] || s.Began.After(r.Began) {
 			continue
 		}
 		seen[s.ID] = true
