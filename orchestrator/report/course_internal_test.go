@@ -167,7 +167,9 @@ func TestHistory(t *testing.T) {
 		{ID: "b", Began: now.Add(-time.Hour)},
 		{ID: "later", Began: now.Add(time.Hour)},
 		{ID: "same", Began: now},
-		{ID: "another kind", Kind: "failover", Began: now}, {ID: "another drill", Name: "weekly", Began: now}, {ID: "another plan", Plan: "p", Began: now},
+		{ID: "another kind", Kind: "failover", Began: now},
+		{ID: "another drill", Name: "weekly", Began: now},
+		{ID: "another plan", Plan: "p", Began: now},
 	})
 	var ids []string
 	for _, s := range all {
