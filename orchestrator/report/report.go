@@ -1,6 +1,16 @@
 // Package report is what a drill or a run leaves for whoever asks afterwards: an
 // auditor, a CI job, the team in the morning. It holds the form of a report and its
 // renderings (JSON, Markdown, JUnit XML, one page of HTML) and knows no site.
+//
+// A [Report] is filled by whoever drills or runs. [Bound] makes it fit a record and
+// [Encode] is what is recorded; [Parse] reads that, and the file that [JSON] writes.
+// [Write] renders one in the [Format] that a person asked for. [Summarize] is the line
+// of it in a list of past ones, from which [HTML] draws the trend. [SignFile] and
+// [VerifyFile] sign the bytes of an exported file and check them.
+//
+// Names and outputs come from clusters and from people's commands, and may hold
+// anything: each rendering escapes them, and shows what no screen should get (control
+// characters, marks that turn the direction of text) as U+FFFD.
 package report
 
 import "time"
@@ -31,7 +41,10 @@ type Report struct {
 	Achieved   Achieved          `json:"achieved"`
 	Versions   map[string]string `json:"versions"` // of drover, and of Ceph by site
 
-	Images []Image  `json:"images"`
+	Images []Image `json:"images"`
+	// MoreImages are how many images are not in Images, to save room ([Bound]).
+	MoreImages Counts `json:"more_images,omitzero"`
+
 	Checks []Check  `json:"checks"`
 	Steps  []Step   `json:"steps"`
 	Notes  []string `json:"notes,omitempty"` // what a reader should know besides
@@ -92,6 +105,10 @@ type Check struct {
 	Output  string    `json:"output,omitempty"` // the end of what it wrote
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"`
+	// Count is of how many checks with the same name and verdict this is all that was
+	// kept, to save room ([Bound]); 0: of itself. Began is then that of the first, and
+	// Seconds last until the end of the last.
+	Count int `json:"count,omitempty"`
 }
 
 // Step is one step of the timeline.
@@ -103,4 +120,7 @@ type Step struct {
 	Seconds float64   `json:"seconds"`
 	OK      bool      `json:"ok"`
 	Note    string    `json:"note,omitempty"` // what it rests on, or why it failed
+	// Count is of how many steps with the same name at the same site this is all that
+	// was kept, as with [Check].
+	Count int `json:"count,omitempty"`
 }
