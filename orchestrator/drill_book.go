@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -140,60 +139,44 @@ func (d *drill) store(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*answerTime(d.plan))
 	defer cancel()
-	err := storeReport(ctx, d.ledger, d.report)
+	err := storeReport(ctx, d.ledger, &d.report)
 	return errors.Join(err, d.ledger.Close(ctx))
 }
 
 // maxReport is how large a report may be that is recorded, in bytes.
 const maxReport = 60 << 10
 
-// storeReport records a report at every site that answers.
-func storeReport(ctx context.Context, ledger *Book, r report.Report) error {
-	e, err := bodied(EntryReport, r.Ended, report.Bound(r, maxReport))
+// storeReport records a report at every site that answers. Of a very large one, what
+// went well is summed up.
+func storeReport(ctx context.Context, ledger *Book, r *report.Report) error {
+	fail := func(err error) error { return fmt.Errorf("the report could not be recorded: %w", err) }
+	bounded, err := report.Bound(r, maxReport)
 	if err != nil {
-		return err
+		return fail(err)
 	}
-	e.Run = r.ID
-	if err := ledger.Append(ctx, e); err != nil {
-		return fmt.Errorf("the report could not be recorded: %w", err)
+	body, err := report.Encode(bounded)
+	if err != nil {
+		return fail(err)
+	}
+	if err := ledger.Append(ctx, Entry{Kind: EntryReport, Run: r.ID, Body: body}); err != nil {
+		return fail(err)
 	}
 	return nil
 }
 
-// Reports reads the reports of a plan at all sites that answer, the oldest first.
-// Faults are the sites that could not be read, where others could.
-func Reports(ctx context.Context, plan *plans.Plan, sites *Sites) (reports []report.Report, faults map[string]error, err error) {
-	book, err := openDrills(ctx, plan, sites)
-	if err != nil {
-		return nil, nil, err
-	}
-	return recordedReports(book.Entries()), book.Faults(), nil
-}
-
+// recordedReports are those of a ledger, the oldest first.
 func recordedReports(entries []Entry) []report.Report {
 	var out []report.Report
 	for i := range entries {
-		var r report.Report
-		if entries[i].Kind == EntryReport && json.Unmarshal(entries[i].Body, &r) == nil {
-			out = append(out, r)
+		if entries[i].Kind != EntryReport {
+			continue
+		}
+		if r, err := report.Parse(entries[i].Body); err == nil {
+			out = append(out, *r)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
 	return out
-}
-
-// FindReport finds one by its id, or the newest of a drill by its name; "" is the
-// newest of all.
-func FindReport(reports []report.Report, name string) (*report.Report, error) {
-	for i := range slices.Backward(reports) {
-		if r := &reports[i]; name == "" || r.ID == name || r.Name == name {
-			return r, nil
-		}
-	}
-	if name == "" {
-		return nil, refusal("drover drill FILE makes one", "no report is recorded")
-	}
-	return nil, refusal("drover drill history FILE lists them", "no report %q is recorded", name)
 }
 
 // DrillLeft is something of a drill that has ended, or should have.

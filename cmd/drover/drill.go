@@ -10,6 +10,7 @@ import (
 
 	"github.com/drover-io/drover/cmd/drover/view"
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
 )
 
 func newDrill(s *session) *cobra.Command {
@@ -73,8 +74,18 @@ func (s *session) drill(c *cobra.Command, file string, o orchestrator.DrillOptio
 			return err
 		}
 		v := view.NewReport(r)
-		return errors.Join(err, s.show(v, v.Table))
+		return errors.Join(err, s.show(v.Report, v.Table))
 	})
+}
+
+// summaries are those of the reports that are wanted.
+func summaries(reports []report.Report, wanted func(*report.Report) bool) (out []report.Summary) {
+	for i := range reports {
+		if wanted(&reports[i]) {
+			out = append(out, report.Summarize(&reports[i]))
+		}
+	}
+	return out
 }
 
 func newDrillHistory(s *session) *cobra.Command {
@@ -100,9 +111,9 @@ why one has failed. drover report FILE ID shows all of one.`,
 					return err
 				}
 				s.unreadReports(faults)
-				v := view.NewReports(plan.Name, reports, func(kind, drill string) bool {
-					return kind == string(orchestrator.Drill) && (name == "" || name == drill)
-				})
+				v := view.NewReports(plan.Name, summaries(reports, func(r *report.Report) bool {
+					return r.Kind == string(orchestrator.Drill) && (name == "" || r.Name == name)
+				}))
 				return s.show(v, v.Table)
 			})
 		},

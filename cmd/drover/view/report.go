@@ -11,26 +11,10 @@ import (
 )
 
 // Report is what `drover drill` and `drover report` say.
-type Report struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"` // Report
-	Report     *report.Report
-}
-
-// MarshalJSON writes the report's own fields beside the version and kind.
-func (v *Report) MarshalJSON() ([]byte, error) {
-	type form report.Report
-	return marshal(struct {
-		APIVersion string `json:"apiVersion"`
-		Shown      string `json:"resource"`
-		*form
-	}{v.APIVersion, v.Kind, (*form)(v.Report)})
-}
+type Report struct{ *report.Report }
 
 // NewReport makes a report ready to be shown.
-func NewReport(r *report.Report) *Report {
-	return &Report{APIVersion: "drover/v1", Kind: "Report", Report: r}
-}
+func NewReport(r *report.Report) *Report { return &Report{r} }
 
 // verdictWord colours a verdict.
 func verdictWord(p Palette, v report.Verdict) string {
@@ -125,41 +109,20 @@ func measured(got *float64, want float64) string {
 	return text
 }
 
-// Reports is what `drover drill history` says.
+// Reports is what `drover drill history` and `drover report list` say.
 type Reports struct {
-	APIVersion string          `json:"apiVersion"`
-	Kind       string          `json:"kind"` // Reports
-	Plan       string          `json:"plan"`
-	Reports    []ReportSummary `json:"reports"`
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"` // Reports
+	Plan       string           `json:"plan"`
+	Reports    []report.Summary `json:"reports"`
 }
 
-// ReportSummary is one report in a line.
-type ReportSummary struct {
-	ID         string            `json:"id"`
-	Kind       string            `json:"kind"`
-	Name       string            `json:"name,omitempty"`
-	Began      time.Time         `json:"began"`
-	Seconds    float64           `json:"seconds"`
-	Trigger    string            `json:"trigger"`
-	Verdict    report.Verdict    `json:"verdict"`
-	Why        string            `json:"why,omitempty"`
-	Images     int               `json:"images"`
-	Achieved   report.Achieved   `json:"achieved"`
-	Objectives report.Objectives `json:"objectives"`
-}
-
-// NewReports makes a list of those that are wanted.
-func NewReports(plan string, reports []report.Report, wanted func(kind, name string) bool) *Reports {
-	v := &Reports{APIVersion: "drover/v1", Kind: "Reports", Plan: plan, Reports: []ReportSummary{}}
-	for i := range reports {
-		if r := &reports[i]; wanted(r.Kind, r.Name) {
-			v.Reports = append(v.Reports, ReportSummary{
-				ID: r.ID, Kind: r.Kind, Name: r.Name, Began: r.Began, Seconds: r.Ended.Sub(r.Began).Seconds(), Trigger: r.Trigger,
-				Verdict: r.Verdict, Why: r.Why, Images: len(r.Images), Achieved: r.Achieved, Objectives: r.Objectives,
-			})
-		}
+// NewReports makes a list ready to be shown.
+func NewReports(plan string, reports []report.Summary) *Reports {
+	if reports == nil {
+		reports = []report.Summary{}
 	}
-	return v
+	return &Reports{APIVersion: "drover/v1", Kind: "Reports", Plan: plan, Reports: reports}
 }
 
 // Table writes a line for each.
@@ -172,7 +135,7 @@ func (v *Reports) Table(w io.Writer, p Palette) error {
 		r := &v.Reports[i]
 		g.rows = append(g.rows, []string{
 			r.ID, r.Name, stamp(r.Began), Span(time.Duration(r.Seconds * float64(time.Second))), string(r.Verdict),
-			measured(r.Achieved.RPOSeconds, 0), measured(r.Achieved.RTOSeconds, 0), fmt.Sprint(r.Images), oneLine(r.Why),
+			measured(r.Achieved.RPOSeconds, 0), measured(r.Achieved.RTOSeconds, 0), fmt.Sprint(r.Images.All()), oneLine(r.Why),
 		})
 	}
 	return g.write(w, p)
