@@ -327,3 +327,44 @@ func TestDrillKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestResyncSweepsDrills: neither a drill that is at work nor the clones of a dead one
+// keep a copy from being discarded.
+func TestResyncSweepsDrills(t *testing.T) {
+	for _, dead := range []bool{true, false} {
+		t.Run(fmt.Sprint("dead: ", dead), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, twoWay, 2)
+				p := b.immortal()
+				ended := make(chan struct{})
+				p.meanwhile(func(_ int64, c sim.Call) {
+					switch {
+					case c.Op != "RemoveImage" && c.Op != "OpenSnapshot":
+					case dead:
+						p.dead.Store(true)
+					default:
+						time.Sleep(time.Minute)
+					}
+				})
+				go func() {
+					defer close(ended)
+					_, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
+				}()
+				time.Sleep(40 * time.Second)
+				if len(b.drillThings()) == 0 {
+					t.Fatal("there is no drill")
+				}
+				b.must(b.world.Site("b").Promote(t.Context(), ref("volume-1"), true))
+				time.Sleep(time.Minute)
+				o := orchestrator.ResyncOptions{Keep: "a", Scope: orchestrator.Scope{Images: []string{"volume-1"}}, Reason: "a serves"}
+				id := b.ids(ref("volume-1"))
+				_, r, err := b.resync(o)
+				if err != nil || b.ids(ref("volume-1")) == id {
+					t.Fatalf("%v\n%s", err, story(r))
+				}
+				<-ended
+				b.passes(orchestrator.DrillOptions{})
+			})
+		})
+	}
+}
