@@ -339,10 +339,9 @@ func TestResyncSweepsDrills(t *testing.T) {
 				ended := make(chan struct{})
 				p.meanwhile(func(_ int64, c sim.Call) {
 					switch {
-					case c.Op != "RemoveImage" && c.Op != "OpenSnapshot":
-					case dead:
+					case dead && c.Op == "RemoveImage":
 						p.dead.Store(true)
-					default:
+					case !dead && (c.Op == "RemoveImage" || c.Op == "OpenSnapshot"):
 						time.Sleep(time.Minute)
 					}
 				})
@@ -356,9 +355,17 @@ func TestResyncSweepsDrills(t *testing.T) {
 				}
 				b.must(b.world.Site("b").Promote(t.Context(), ref("volume-1"), true))
 				time.Sleep(time.Minute)
-				o := orchestrator.ResyncOptions{Keep: "a", Scope: orchestrator.Scope{Images: []string{"volume-1"}}, Reason: "a serves"}
 				id := b.ids(ref("volume-1"))
-				_, r, err := b.resync(o)
+				q := b.immortal()
+				q.meanwhile(func(_ int64, c sim.Call) {
+					if c.Op != "Resync" {
+						return
+					}
+					if ties, err := b.world.Site("b").Ties(t.Context(), ref("volume-1")); err != nil || len(ties.Clones) > 0 {
+						t.Errorf("a copy is discarded on which there rests %v, %v", ties, err)
+					}
+				})
+				_, r, err := q.start(t.Context(), recopying("a", "volume-1"), orchestrator.RunOptions{})
 				if err != nil || b.ids(ref("volume-1")) == id {
 					t.Fatalf("%v\n%s", err, story(r))
 				}
