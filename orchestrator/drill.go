@@ -314,7 +314,7 @@ func (d *drill) tell(e DrillEvent) {
 	}
 }
 
-func (d *drill) note(format string, args ...any) {
+func (d *drill) notef(format string, args ...any) {
 	d.made.Lock()
 	defer d.made.Unlock()
 	line := oneLine(fmt.Sprintf(format, args...))

@@ -59,7 +59,7 @@ func (d *drill) begin(ctx context.Context) (err error) {
 	}
 	left := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
 	for _, l := range left {
-		d.note("%s", l.words())
+		d.notef("%s", l.words())
 	}
 	// Whoever has begun a run since it was looked at has not waited for this drill.
 	if _, err := d.book.Refresh(ctx); err != nil {

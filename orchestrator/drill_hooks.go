@@ -89,7 +89,7 @@ func (d *drill) hooks(ctx context.Context, when, of string, units []*drillUnit) 
 	}
 	for _, h := range selectHooks(d.plan, string(Drill), when, of) {
 		if h.Manual != "" {
-			d.note("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
+			d.notef("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
 			continue
 		}
 		facts := d.facts(when, of, all(units))
@@ -100,7 +100,7 @@ func (d *drill) hooks(ctx context.Context, when, of string, units []*drillUnit) 
 		switch {
 		case err == nil:
 		case h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil:
-			d.note("%v", err)
+			d.notef("%v", err)
 		default:
 			return err
 		}

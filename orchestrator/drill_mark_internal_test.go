@@ -18,7 +18,7 @@ func TestDrillMark(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, ok, m)
 		}
 	}
-	if m.clone(inner) == m.clone(inner.Pool.Image("vm")) {
+	if m.clone(inner) == m.clone(inner.Image("vm")) {
 		t.Error("two images have one clone")
 	}
 	for _, name := range []string{"", "vm", drillPrefix, drillPrefix + "ab-cd", drillPrefix + "x-until-y", "drover-verify-1-2", drillPrefix + "a-b-until-2026"} {

@@ -105,7 +105,7 @@ func (d *drill) direction(obs *Observation, stands []stand) error {
 		d.from = otherSites(d.plan, d.to)[0]
 		if d.options.Site == "" && primaries[d.to] > 0 && primaries[d.from] == 0 && obs.Site(d.from).Fault == nil {
 			d.from, d.to = d.to, d.from
-			d.note("%s is primary now, so that the copies at %s are rehearsed", d.from, d.to)
+			d.notef("%s is primary now, so that the copies at %s are rehearsed", d.from, d.to)
 		}
 	} else {
 		d.from = d.plan.Primary
@@ -118,7 +118,7 @@ func (d *drill) direction(obs *Observation, stands []stand) error {
 	d.report.From, d.report.To = d.from, d.to
 	if fault := obs.Site(d.from).Fault; fault != nil {
 		d.lost = true
-		d.note("%s does not answer (%s): what %s holds is brought up as copies", d.from, replay.WithoutSite(d.from, fault.What), d.to)
+		d.notef("%s does not answer (%s): what %s holds is brought up as copies", d.from, replay.WithoutSite(d.from, fault.What), d.to)
 	}
 	return nil
 }

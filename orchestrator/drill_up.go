@@ -60,7 +60,7 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 		})
 	})
 	if err == nil && len(u.images) > 1 {
-		d.note("the snapshots of group %s were taken within %v of each other; a hook before-group can hold its writers back for that", u.group, time.Since(began).Round(time.Millisecond))
+		d.notef("the snapshots of group %s were taken within %v of each other; a hook before-group can hold its writers back for that", u.group, time.Since(began).Round(time.Millisecond))
 	}
 	if err != nil {
 		return err

@@ -169,7 +169,7 @@ func lossWords(l *Loss) string {
 		parts = append(parts, sizeText(uint64(max(*l.Bytes, 0))))
 	}
 	if l.Seconds != nil {
-		parts = append(parts, (time.Duration(*l.Seconds*float64(time.Second))).Round(time.Second).String()+" of writes")
+		parts = append(parts, time.Duration(*l.Seconds*float64(time.Second)).Round(time.Second).String()+" of writes")
 	}
 	if len(parts) == 0 {
 		return "unknown: " + l.Why
