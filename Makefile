@@ -98,8 +98,8 @@ lint: deps lint-tools ## golangci-lint (with the import walls) and gofumpt
 fmt: lint-tools ## format
 	$(CACHE)/bin/gofumpt-$(GOFUMPT_VERSION) -w cmd plans orchestrator replay test
 
-fuzz: ## fuzz the plan loader and every decoder of what Ceph returns, FUZZTIME each
-	@for package in ./plans ./replay ./replay/ceph/cls; do \
+fuzz: ## fuzz the plan loader, every decoder of what Ceph returns, and reports, FUZZTIME each
+	@for package in ./plans ./replay ./replay/ceph/cls ./orchestrator/report; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$package/*_test.go | cut -c6-); do \
 			$(GO) test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 		done; \

@@ -84,11 +84,12 @@ type Keeper interface {
 	OpenWriter(ctx context.Context, ref replay.ImageRef) (replay.Writer, error)
 }
 
-// Snapshotter takes, reads and removes snapshots.
+// Snapshotter takes, clones, reads and removes snapshots.
 type Snapshotter interface {
 	CreateMirrorSnapshot(ctx context.Context, ref replay.ImageRef) (uint64, error)
 	CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
+	CloneSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string, clone replay.ImageRef) error
 	OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 )
 
@@ -47,6 +48,8 @@ type WatchOptions struct {
 	Stood func(Standing)
 	// Panicked is told of a panic in a check, which is contained; may be nil.
 	Panicked func(value any, stack []byte)
+	// Version is that of this Drover, for reports.
+	Version string
 	// Now is the clock by which schedules go and records are dated; nil: time.Now.
 	Now func() time.Time
 }
@@ -96,6 +99,8 @@ type CheckResult struct {
 	Applied *Result
 	// Verified are the comparisons that were made since the last check.
 	Verified []VerifiedCopy
+	// Drills are those that were heard of since the last check.
+	Drills []report.Summary
 	// Faults are what the watch itself could not do.
 	Faults []error
 }

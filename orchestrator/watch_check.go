@@ -66,6 +66,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)
 		result.Signals = append(result.Signals, w.daemonSignals(t)...)
 		result.Signals = append(result.Signals, w.verifiedSignals(t, result)...)
+		result.Signals = append(result.Signals, w.drillSignals(t, result)...)
 		t.last.Store(seen.report)
 	}
 	result.Took = time.Since(began)

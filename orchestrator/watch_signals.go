@@ -23,6 +23,9 @@ const (
 	SignalCopiesDiffer   = "copies-differ"
 	SignalUnverified     = "verification-failed"
 	SignalWatchFault     = "watch-fault"
+	SignalDrillFailed    = "drill-failed"
+	SignalDrillOverdue   = "drill-overdue"
+	SignalDrillLeft      = "drill-leftover"
 )
 
 // WatchSignals is the one table of those signals: how much each matters, and what
@@ -41,6 +44,9 @@ var WatchSignals = []struct {
 	{SignalDaemonFails, alert.Warning, "an rbd-mirror that Drover runs cannot be started"},
 	{SignalConvergeFailed, alert.Warning, "drift could not be repaired"},
 	{SignalUnverified, alert.Warning, "the background verification could not be made"},
+	{SignalDrillFailed, alert.Warning, "the last drill has found that the other site would not serve as planned"},
+	{SignalDrillOverdue, alert.Warning, "no drill has passed or failed for longer than the plan's schedule lets it"},
+	{SignalDrillLeft, alert.Warning, "clones or snapshots of a drill are there after its expiry"},
 	{SignalDrift, alert.Info, "the sites are not as the plan says"},
 }
 

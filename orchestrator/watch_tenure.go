@@ -33,6 +33,7 @@ type tenure struct {
 	tidied     time.Time
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
+	drills     drillLog
 	mu         sync.Mutex // guards what follows
 	verified   map[string]VerifiedCopy
 	news       []VerifiedCopy // since the last check
@@ -105,6 +106,7 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 		t.work.Go(func() { w.keep(t, k) })
 	}
 	t.work.Go(func() { w.verifyOnSchedule(t) })
+	t.work.Go(func() { w.drillOnSchedule(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
 	t.cancel()

@@ -32,7 +32,7 @@ func (w *Watch) verifyOnSchedule(t *tenure) {
 	if last.IsZero() {
 		// From now on a time that nobody is there for is a missed one.
 		last = w.options.Now()
-		w.ranFor(t.ctx, t, last)
+		w.ranFor(t.ctx, t, verifySlot, last)
 	}
 	timer := Timer{
 		Times: times, Last: last, Now: w.options.Now, Panicked: w.options.Panicked,
@@ -54,7 +54,7 @@ func lastSlot(entries []Entry, what string) (last time.Time) {
 
 // verify compares the copies once, and records each outcome as it comes.
 func (w *Watch) verify(ctx context.Context, t *tenure, slot Slot) {
-	w.ranFor(ctx, t, slot.At)
+	w.ranFor(ctx, t, verifySlot, slot.At)
 	_, err := Verify(ctx, w.plan, t.sites, VerifyOptions{Parallel: 1, Progress: func(e VerifyEvent) {
 		if e.Step == VerifyDone && e.Result != nil && e.Result.Comparison != nil {
 			w.verifiedOne(ctx, t, e.Result)
@@ -68,9 +68,9 @@ func (w *Watch) verify(ctx context.Context, t *tenure, slot Slot) {
 	}
 }
 
-// ranFor records for which time the verification ran last.
-func (w *Watch) ranFor(ctx context.Context, t *tenure, at time.Time) {
-	if e, err := bodied(EntrySlot, w.options.Now().UTC(), slotRun{What: verifySlot, At: at.UTC()}); err == nil {
+// ranFor records for which time of a schedule something ran last.
+func (w *Watch) ranFor(ctx context.Context, t *tenure, what string, at time.Time) {
+	if e, err := bodied(EntrySlot, w.options.Now().UTC(), slotRun{What: what, At: at.UTC()}); err == nil {
 		_ = w.record(ctx, t, []Entry{e}) // what cannot be stored now is stored later
 	}
 }

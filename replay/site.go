@@ -183,7 +183,16 @@ type Snapshots interface {
 	CreateSnapshot(ctx context.Context, ref ImageRef, name string) error
 	// RemoveSnapshot removes a user snapshot; one that is gone is no error.
 	RemoveSnapshot(ctx context.Context, ref ImageRef, name string) error
-	// OpenSnapshot opens a snapshot for reading; "" is the image's head.
+	// CloneSnapshot makes an image that begins as a user snapshot of another one, in
+	// any pool: a clone of format 2, without journaling, which takes what is written
+	// to it to itself. The snapshot need not be protected, and its image neither
+	// primary nor idle: replay goes on, and may remove the snapshot, which then stays,
+	// hidden, until the clone has gone. While there are clones, the image itself
+	// cannot be removed, and so not copied anew by a resync (see [Catalog.Ties]).
+	// ErrNotFound without such a snapshot, ErrExists where the clone's name is taken.
+	CloneSnapshot(ctx context.Context, ref ImageRef, snapshot string, clone ImageRef) error
+	// OpenSnapshot opens a snapshot for reading, one of mirroring's own too; "" is the
+	// image's head.
 	OpenSnapshot(ctx context.Context, ref ImageRef, snapshot string) (Reader, error)
 }
 

@@ -79,7 +79,7 @@ func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 	build := serve.Build{Version: version, Go: runtime.Version()}
 	metrics := serve.NewMetrics(build)
 	d, err := daemon.New(all, daemon.Options{
-		Open: b.open, Hands: b.hands, Metrics: metrics, Log: s.log,
+		Open: b.open, Hands: b.hands, Metrics: metrics, Log: s.log, Version: version,
 		Notify: notify.Options{Log: s.log, SlackURL: s.getenv("DROVER_SLACK_URL"), PagerDutyURL: s.getenv("DROVER_PAGERDUTY_URL")},
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ type Options struct {
 	Channel func(plans.Channel, notify.Options) (alert.Channel, error)
 	Metrics *serve.Metrics
 	Log     *slog.Logger // nil: nothing is logged
+	Version string       // of this Drover, for reports
 	// Now is the clock of schedules and messages; nil: time.Now.
 	Now func() time.Time
 }

@@ -78,7 +78,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		}
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
-		Open: o.Open, Hands: o.Hands, Checked: g.look, Stood: g.stood, Now: o.Now,
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Stood: g.stood, Now: o.Now, Version: o.Version,
 		Panicked: func(value any, stack []byte) {
 			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
 			g.mu.Lock()
@@ -223,6 +223,11 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		if v.Identical {
 			m.Verified(name, v.Image, v.At)
 		}
+	}
+	for i := range r.Drills {
+		d := &r.Drills[i]
+		m.Drilled(name, d)
+		g.log.Info("drill", "drill", d.Name, "id", d.ID, "verdict", string(d.Verdict), "why", d.Why)
 	}
 	if r.Missed > 0 {
 		g.log.Warn("checks were missed", "missed", r.Missed)

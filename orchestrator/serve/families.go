@@ -61,6 +61,16 @@ var (
 	abandoned     = family{"drover_site_abandoned_calls", "Calls to the site that were given up and still hang.", []string{"plan", "site"}}
 )
 
+// What is known of drills, by the newest report of each.
+var (
+	drillEnded    = family{"drover_drill_last_timestamp_seconds", "When the last drill of that name ended, whatever it came to.", []string{"plan", "drill"}}
+	drillPassed   = family{"drover_drill_last_success_timestamp_seconds", "When the last drill of that name that has passed ended; 0 where none has.", []string{"plan", "drill"}}
+	drillSeconds  = family{"drover_drill_duration_seconds", "Time that the last drill of that name took.", []string{"plan", "drill"}}
+	drillRPO      = family{"drover_drill_rpo_seconds", "Age of the oldest data that the last drill of that name brought up; absent where that was not measured.", []string{"plan", "drill"}}
+	drillRTO      = family{"drover_drill_rto_seconds", "Time that the last drill of that name took until its last check was green; absent where none was.", []string{"plan", "drill"}}
+	drillVerdicts = family{"drover_drills_total", "Drills that this process has heard of, by what they came to (passed, failed, skipped, aborted).", []string{"plan", "drill", "verdict"}}
+)
+
 // checkBuckets are the bounds of the durations of checks, in seconds.
 var checkBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 

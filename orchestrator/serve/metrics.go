@@ -37,6 +37,8 @@ type Metrics struct {
 	checkErrors, transitions, runs, notifications           *prometheus.CounterVec
 	checkEnded, checkSuccess, checkNext, leaseHeld, hanging *prometheus.GaugeVec
 
+	drills drillMetrics
+
 	mu       sync.Mutex
 	channels map[string][]string // by plan, those that Watch has begun
 }
@@ -52,6 +54,7 @@ func NewMetrics(build Build) *Metrics {
 		checkEnded: checkEnded.gauge(), checkSuccess: checkSuccess.gauge(), checkNext: checkNext.gauge(),
 		leaseHeld: leaseHeld.gauge(), hanging: abandoned.gauge(),
 		transitions: transitions.counter(), runs: runs.counter(), notifications: notifications.counter(),
+		drills: newDrillMetrics(),
 	}
 	info := buildInfo.gauge()
 	info.WithLabelValues(label(build.Version), label(build.Commit), label(build.Go)).Set(1)
@@ -59,6 +62,7 @@ func NewMetrics(build Build) *Metrics {
 		m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging,
 		m.transitions, m.runs, m.notifications,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.drills.collectors()...)
 	return m
 }
 
@@ -112,6 +116,7 @@ func kindsOf(channel string) []alert.Kind {
 // Forget drops all series of a plan that this process looks after no more.
 func (m *Metrics) Forget(plan string) {
 	m.observed.forget(plan)
+	m.drills.forget(plan)
 	m.mu.Lock()
 	delete(m.channels, plan)
 	m.mu.Unlock()

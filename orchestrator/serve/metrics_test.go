@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
+	reports "github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -69,6 +70,9 @@ func filled() *serve.Metrics {
 	m.Sent("databases", "chat", string(alert.Opened), nil)
 	m.RunSeen("databases", orchestrator.Switchover, orchestrator.RunDone)
 	m.Abandoned("databases", "a", 3)
+	m.Drilled("databases", &reports.Summary{
+		Name: "nightly", Began: noon, Seconds: 60, Verdict: reports.Passed, Achieved: reports.Achieved{RPOSeconds: value(2.5), RTOSeconds: value(50.0)},
+	})
 	return m
 }
 

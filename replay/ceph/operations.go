@@ -93,6 +93,9 @@ var (
 		ebusy: "a clone or a protected snapshot still needs it",
 		erofs: "the image is not primary here: remove the snapshot at the primary",
 	}}
+	opClone = operation{name: "clone snapshot", needs: needsOSD + ", in the clone's pool too", hints: hints{
+		enoent: "there is no such snapshot, or no pool or namespace for the clone",
+	}}
 	opRead = operation{name: "read content of image", needs: needsOSD}
 
 	opAppend  = operation{name: "append records to ledger", needs: needsOSD}

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		s.wholeCases(t)
 		s.ledgerCases(t)
 		s.writerCases(t)
+		s.cloneCases(t)
 	})
 	t.Run("CutShort", s.cutShort)
 	t.Run("Daemons", s.daemons)
