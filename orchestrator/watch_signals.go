@@ -35,7 +35,7 @@ var WatchSignals = []struct {
 	{SignalSplitBrain, alert.Critical, "an image was halted because its copies contradict each other; a person must say which one stays"},
 	{SignalCopiesDiffer, alert.Critical, "the last verification found that a copy does not hold what the primary held"},
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
-	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written"},
+	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written, or has mirror snapshots that wait"},
 	{SignalJournalHeld, alert.Warning, "a primary's journal grows, because a secondary does not read it"},
 	{SignalDaemonFlapping, alert.Warning, "an rbd-mirror that Drover runs ends again and again"},
 	{SignalDaemonFails, alert.Warning, "an rbd-mirror that Drover runs cannot be started"},
