@@ -108,7 +108,14 @@ type CopyStatus struct {
 	// SyncedTo is the time whose writes the copy holds; nil: not known.
 	SyncedTo *time.Time `json:"synced_to,omitempty"`
 	// SyncPercent is how far a first sync or a snapshot's copy is.
-	SyncPercent *float64     `json:"sync_percent,omitempty"`
+	SyncPercent *float64 `json:"sync_percent,omitempty"`
+	// CatchUpSeconds is how long it takes, at the rate of the last looks, until
+	// nothing is lacking any more: no entry of the journal, nothing of the first sync
+	// or of the mirror snapshot that is being copied. Nil: it does not close in, or
+	// that is not known, as by a single look. See [Pace].
+	CatchUpSeconds *float64 `json:"catch_up_seconds,omitempty"`
+	// FallsBehind: it lacks more with each look.
+	FallsBehind bool         `json:"falls_behind,omitempty"`
 	Proof       replay.Proof `json:"proof"`
 	// Report is the daemon's own; Stale: it is older than the daemon's life, or
 	// too old.
@@ -132,6 +139,9 @@ type StatusOptions struct {
 	LagTime time.Duration
 	// Now gives the time; nil: time.Now.
 	Now func() time.Time
+	// Pace is what earlier looks have taught, and learns from this one; nil: there
+	// are no others.
+	Pace *Pace
 }
 
 // Status observes all sites and judges each image of the plan. A site that
@@ -166,6 +176,9 @@ func look(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions, 
 	}
 	recall(evidence)
 	report := newStatusReport(plan, obs, evidence)
+	if o.Pace != nil {
+		o.Pace.note(report, time.Now())
+	}
 	report.Summary.LagUnmeasured = unmeasured
 	report.At = now.UTC().Truncate(time.Millisecond)
 	report.Seconds = seconds(now.Sub(began))

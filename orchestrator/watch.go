@@ -25,7 +25,9 @@ type Watch struct {
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
 
-	silences []alert.Silence // of the checks, which come one after another
+	// Of the checks, which come one after another.
+	silences []alert.Silence
+	pace     Pace
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool

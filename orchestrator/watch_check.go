@@ -39,7 +39,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	if t != nil {
 		sites, recall, result.Role = t.sites, t.trails.recall, RoleActing
 	}
-	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now}, recall)
+	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now, Pace: &w.pace}, recall)
 	if ctx.Err() != nil {
 		return nil
 	}

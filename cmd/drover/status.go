@@ -69,11 +69,13 @@ redrawn on a terminal, one after the other elsewhere (-o json: a line each).`,
 // time: one that was away may be back.
 func (s *session) watchStatus(ctx context.Context, plan *plans.Plan, options view.StatusOptions, every time.Duration) error {
 	redraw := s.format == view.Table && isTerminal(s.out) && s.getenv("TERM") != "dumb"
+	options.CatchUp = true
+	var pace orchestrator.Pace
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		err := s.withSites(ctx, plan, func(sites *orchestrator.Sites) error {
-			report := orchestrator.Status(ctx, plan, sites, orchestrator.StatusOptions{})
+			report := orchestrator.Status(ctx, plan, sites, orchestrator.StatusOptions{Pace: &pace})
 			if interrupted(ctx) {
 				return context.Cause(ctx)
 			}

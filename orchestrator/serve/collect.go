@@ -98,6 +98,7 @@ func (e *emitter) sight(s *sight) {
 			e.known(imageLagSeconds, c.seconds, image.ref, site)
 			e.known(imageLagEntries, c.entries, image.ref, site)
 			e.known(imageLagBytes, c.bytes, image.ref, site)
+			e.known(imageCatchUp, c.catchUp, image.ref, site)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func value[T any](v T) *T { return &v }
 func image(r replay.ImageRef, state replay.State, lag time.Duration) orchestrator.ImageStatus {
 	return orchestrator.ImageStatus{
 		Ref: r, State: state, Roles: map[string]string{"a": "primary", "b": "secondary"}, Primary: "a", Objective: value(300.0),
-		Copies: []orchestrator.CopyStatus{{Site: "b", State: state, Lag: replay.Lag{Seconds: &lag, Entries: value(int64(7)), Bytes: value(int64(4096))}}},
+		Copies: []orchestrator.CopyStatus{{Site: "b", State: state, Lag: replay.Lag{Seconds: &lag, Entries: value(int64(7)), Bytes: value(int64(4096))}, CatchUpSeconds: value(90.0)}},
 	}
 }
 
@@ -277,7 +277,7 @@ func TestForget(t *testing.T) {
 // TestCardinality: what 1,000 images cost is bounded, and stays so while they
 // go through all states, are renamed and are watched for long.
 func TestCardinality(t *testing.T) {
-	const images, each, rest = 1000, 9, 300
+	const images, each, rest = 1000, 10, 300
 	m := filled()
 	states := []replay.State{replay.Replaying, replay.Lagging, replay.SplitBrain, replay.Resyncing}
 	for round := range 8 {

@@ -49,8 +49,8 @@ type siteRole struct{ site, role string }
 
 // siteLag is how far a copy is behind; nil is not known.
 type siteLag struct {
-	site                    string
-	seconds, entries, bytes *float64
+	site                             string
+	seconds, entries, bytes, catchUp *float64
 }
 
 type siteFacts struct {
@@ -169,6 +169,9 @@ func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
 		}
 		if c.Lag.Bytes != nil {
 			lag.bytes = number(float64(*c.Lag.Bytes))
+		}
+		if c.CatchUpSeconds != nil {
+			lag.catchUp = number(*c.CatchUpSeconds)
 		}
 		f.copies = append(f.copies, lag)
 	}
