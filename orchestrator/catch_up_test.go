@@ -73,7 +73,9 @@ func TestCatchUpOfJournal(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				// One that is written to never lacks nothing for long.
-				n := oracle(t, m, "volume-0", from, func(c orchestrator.CopyStatus) bool { return c.Lag.Entries != nil && *c.Lag.Entries <= int64(during)*10 })
+				n := oracle(t, m, "volume-0", from, func(c orchestrator.CopyStatus) bool {
+					return c.Lag.Entries != nil && *c.Lag.Entries <= int64(during)*10
+				})
 				if n < 20 {
 					t.Errorf("%d estimates", n)
 				}

@@ -64,6 +64,9 @@ type SiteStatus struct {
 	// Runner is what the one says who runs rbd-mirror there for Drover.
 	Runner  *RunnerState `json:"runner,omitempty"`
 	Seconds float64      `json:"seconds"` // it took to answer
+	// Filling are pools that fill up with journals that nobody reads, as only who
+	// keeps watch can tell.
+	Filling []PoolFilling `json:"filling,omitempty"`
 }
 
 // DaemonStatus is one rbd-mirror daemon in a site's service map.

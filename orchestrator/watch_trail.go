@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -44,12 +45,13 @@ type trails struct {
 	copies map[trailKey]*trail
 	uuids  map[trailKey]string // of a site's pool, for while it is silent; without image
 	copied map[string]int      // the check in which a snapshot's copy last moved at a site
+	hoards map[trailKey]*hoard // of the primaries' journals
 }
 
 // of is the trail of a copy, marked as seen.
 func (t *trails) of(ref replay.ImageRef, site string) *trail {
 	if t.copies == nil {
-		t.copies, t.uuids, t.copied = map[trailKey]*trail{}, map[trailKey]string{}, map[string]int{}
+		t.copies, t.uuids, t.copied, t.hoards = map[trailKey]*trail{}, map[trailKey]string{}, map[string]int{}, map[trailKey]*hoard{}
 	}
 	key := trailKey{ref, site}
 	k := t.copies[key]
@@ -84,6 +86,11 @@ func (t *trails) recall(evidence []replay.Evidence) {
 			delete(t.copies, key)
 		}
 	}
+	for key, h := range t.hoards {
+		if h.check < t.check-1 {
+			delete(t.hoards, key)
+		}
+	}
 }
 
 // syncPercent is how far the site's own daemon says that a copy is; negative where it
@@ -106,13 +113,14 @@ func ownReport(s *replay.SiteEvidence) *replay.Report {
 }
 
 // look ends a check: it tells of copies that do not move while their primary is
-// written to.
-func (t *trails) look(plan *plans.Plan, seen *sight) []alert.Signal {
+// written to, and of the pools that fill up for it.
+func (t *trails) look(ctx context.Context, plan *plans.Plan, sites *Sites, seen *sight) []alert.Signal {
 	statuses := make(map[replay.ImageRef]*ImageStatus, len(seen.report.Images))
 	for i := range seen.report.Images {
 		statuses[seen.report.Images[i].Ref] = &seen.report.Images[i]
 	}
 	var out []alert.Signal
+	full, held := newFilling(plan), map[int]fillingKey{}
 	for i := range seen.evidence {
 		e := &seen.evidence[i]
 		t.learn(e)
@@ -121,6 +129,8 @@ func (t *trails) look(plan *plans.Plan, seen *sight) []alert.Signal {
 		if primary == nil || status == nil || status.Run != "" {
 			continue
 		}
+		hoard := t.hoard(e, primary)
+		counted := false
 		for j := range e.Sites {
 			s := &e.Sites[j]
 			if s == primary {
@@ -131,9 +141,39 @@ func (t *trails) look(plan *plans.Plan, seen *sight) []alert.Signal {
 				one.Image, one.Details, one.Rank = e.Ref.String(), roleDetails(plan, status.Roles), e.Now.Sub(since).Seconds()
 				out = append(out, one)
 			}
+			if !since.IsZero() && hoard != nil {
+				held[len(out)-1] = full.keyOf(e.Ref, primary.Site)
+				if !counted {
+					full.add(e.Ref, primary.Site, primary.Image.Journal, hoard, e.Now)
+				}
+				counted = true
+			}
+		}
+	}
+	full.measure(ctx, sites, seen.report)
+	for i, key := range held {
+		if out[i].Code == SignalJournalHeld {
+			out[i].What += full.pools[key].words(key.site)
 		}
 	}
 	return out
+}
+
+// hoard is what is known of the primary's journal, this check included; nil: it has
+// none.
+func (t *trails) hoard(e *replay.Evidence, primary *replay.SiteEvidence) *hoard {
+	if primary.Image.Journal == nil {
+		return nil
+	}
+	key := trailKey{e.Ref, primary.Site}
+	h := t.hoards[key]
+	if h == nil {
+		h = &hoard{}
+		t.hoards[key] = h
+	}
+	h.check = t.check
+	h.note(primary.Image.Journal, e.Now)
+	return h
 }
 
 // stands tells of one copy that stands still, and since when; zero: it does not, or
@@ -224,8 +264,7 @@ func (k *trail) signal(plan *plans.Plan, primary, s *replay.SiteEvidence, e *rep
 			fmt.Sprintf("rbd-mirror at %s says that it replays, but has come no further for %v, while %s is being written: %s behind", s.Site, since, primary.Site, behind),
 			stuckNext(plan, s.Site))
 	}
-	journal := primary.Image.Journal
-	held := (journal.ActiveSet - min(journal.MinimumSet, journal.ActiveSet) + 1) * uint64(journal.SplayWidth) << journal.Order
+	held := heldSets(primary.Image.Journal) * setSize(primary.Image.Journal)
 	return signal(SignalJournalHeld, primary.Site,
 		fmt.Sprintf("the journal at %s grows: %s has read nothing of it for %v and is %s behind; up to %s are held", primary.Site, s.Site, since, behind, sizeText(held)),
 		"bring "+s.Site+" back; see that the pool at "+primary.Site+" does not fill up (ceph df); rbd journal client disconnect there gives the copy up, which wants a resync")

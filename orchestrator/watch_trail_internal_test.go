@@ -30,8 +30,10 @@ func queued(name string, now time.Time, p *replay.Progress, object uint64) *repl
 					mirror(6, replay.MirrorSnapshot{State: replay.SnapPrimary, Complete: true, Peers: []string{"peer"}}),
 				},
 			}},
-			{Site: "b", Pool: replay.PoolMirroring{UUID: b}, Image: &replay.Image{Role: replay.RoleSecondary, Mode: replay.ModeSnapshot, Snapshots: secondary},
-				Reports: []replay.Report{{Up: true, State: replay.ReportReplaying, Progress: p}}},
+			{
+				Site: "b", Pool: replay.PoolMirroring{UUID: b}, Image: &replay.Image{Role: replay.RoleSecondary, Mode: replay.ModeSnapshot, Snapshots: secondary},
+				Reports: []replay.Report{{Up: true, State: replay.ReportReplaying, Progress: p}},
+			},
 		},
 	}
 }

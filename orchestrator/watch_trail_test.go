@@ -73,4 +73,3 @@ func TestWatchSnapshotReplaySlow(t *testing.T) {
 		}
 	})
 }
-

@@ -38,13 +38,14 @@ var (
 
 	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
 	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
+	poolFull    = family{"drover_pool_full_seconds", "Estimated time until the pool at the site is full of journals that a secondary does not read; absent where there are none, or that is not known.", []string{"plan", "site", "pool"}}
 	siteDaemons = family{"drover_site_daemons", "Daemons of rbd-mirror that serve the plan's pools at the site; absent while that is not known.", []string{"plan", "site"}}
 )
 
 // observed are the families that reports and verifications fill.
 var observed = []family{
 	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageCatchUp, imageRPO, imageHalted, imageVerified,
-	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons, poolFull,
 }
 
 // What the daemon itself does.

@@ -45,7 +45,10 @@ func report(images ...orchestrator.ImageStatus) *orchestrator.StatusReport {
 	r := &orchestrator.StatusReport{
 		Plan: "databases", At: noon, Images: images,
 		Sites: []orchestrator.SiteStatus{
-			{Name: "a", Reachable: true, Seconds: 0.25, Daemons: []orchestrator.DaemonStatus{}},
+			{
+				Name: "a", Reachable: true, Seconds: 0.25, Daemons: []orchestrator.DaemonStatus{},
+				Filling: []orchestrator.PoolFilling{{Pool: "rbd", Journals: 1, FullSeconds: value(3600.0)}, {Pool: "ssd", Journals: 1}},
+			},
 			{Name: "b", Reachable: true, Seconds: 0.5, Daemons: []orchestrator.DaemonStatus{{Client: "4151", Serves: []string{"rbd"}}, {Client: "9", Serves: []string{}}}},
 		},
 	}
@@ -224,16 +227,18 @@ func TestCounters(t *testing.T) {
 	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunStuck)
 	m.Abandoned("databases", "a", 2)
 	m.Abandoned("others", "a", 5)
+	m.Saw(report())
 	expect(t, m, `
 drover_check_errors_total{} 1
 drover_check_last_success_timestamp_seconds{} 0
 drover_notifications_total{channel=chat,kind=opened,result=failed} 1
 drover_notifications_total{channel=chat,kind=opened,result=sent} 1
+drover_pool_full_seconds{pool=rbd,site=a} 3600
 drover_runs_total{outcome=stuck,runbook=failover} 1
 drover_site_abandoned_calls{site=a} 2
 drover_site_abandoned_calls{site=a} 5
 drover_transitions_total{from=replaying,to=split-brain} 1`,
-		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
+		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_pool_full_seconds", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
 }
 
 // TestWatch: a plan's counters begin at zero, and a channel that a reload takes
