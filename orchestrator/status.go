@@ -124,6 +124,8 @@ type CopyStatus struct {
 	// too old.
 	Report *replay.Report `json:"report,omitempty"`
 	Stale  bool           `json:"report_stale,omitempty"`
+	// Compared is what its last comparison with the primary has shown.
+	Compared *CopyProof `json:"compared,omitempty"`
 }
 
 // Roles in an ImageStatus beside replay's own.
@@ -152,7 +154,21 @@ type StatusOptions struct {
 // nothing of the others. Status itself never fails; what it could not see is
 // in the report.
 func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions) *StatusReport {
-	return look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+	reading, done := context.WithCancel(ctx)
+	defer done()
+	var past *proofs
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		past = readProofs(reading, plan, sites)
+	}()
+	report := look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+	// Nobody waits long for what is only history.
+	late := time.AfterFunc(shortAnswer, done)
+	<-read
+	late.Stop()
+	past.tell(plan, report)
+	return report
 }
 
 // sight is a status with what it was made from.

@@ -96,8 +96,11 @@ type CheckResult struct {
 	Drift int
 	// Applied is how the repair of drift went that has ended since the last check.
 	Applied *Result
-	// Verified are the comparisons that were made since the last check.
+	// Verified are the comparisons that were heard of since the last check; in the
+	// first, all that are recorded. In order of time.
 	Verified []VerifiedCopy
+	// Abandoned is how many calls hang that were given up, by site.
+	Abandoned map[string]int
 	// Faults are what the watch itself could not do.
 	Faults []error
 }

@@ -50,12 +50,13 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 			w.silences = book.Silences(w.options.Now())
 		}
 	}
-	result.Silences = w.silences
+	result.Silences, result.Abandoned = w.silences, sites.abandoned()
 	if t != nil {
 		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
 			return nil
 		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
+		t.tellProofs(w.plan, result)
 	}
 	if t != nil && t.unrecorded != nil {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))

@@ -34,7 +34,7 @@ type tenure struct {
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
 	mu         sync.Mutex // guards what follows
-	verified   map[string]VerifiedCopy
+	proofs     *proofs
 	news       []VerifiedCopy // since the last check
 	verifying  error
 }
@@ -67,7 +67,7 @@ func (w *Watch) seekTenure(ctx context.Context) {
 
 // admit takes the lease, and reads what has happened so far.
 func (w *Watch) admit(ctx context.Context) (*tenure, error) {
-	t := &tenure{sites: w.sites.Load(), verified: map[string]VerifiedCopy{}, tidied: time.Now()}
+	t := &tenure{sites: w.sites.Load(), proofs: newProofs(), tidied: time.Now()}
 	var err error
 	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
 		return nil, err
@@ -89,12 +89,7 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
 	t.guard = newGuard(w.plan, t.history.Entries())
-	for _, e := range t.history.Entries() {
-		var v VerifiedCopy
-		if e.Kind == EntryVerified && json.Unmarshal(e.Body, &v) == nil {
-			t.verified[subjectOf(&e)] = v
-		}
-	}
+	t.recall()
 	t.keepers = keepersOf(w.plan)
 	return t, nil
 }
@@ -161,7 +156,10 @@ func (w *Watch) tidy(t *tenure) {
 	t.tidied = time.Now()
 	t.work.Go(func() {
 		defer t.tidying.Store(false)
-		w.contain(func() { _ = t.history.Reconcile(t.ctx) }) // what fails is tried again the next time
+		w.contain(func() {
+			_ = t.history.Reconcile(t.ctx) // what fails is tried again the next time
+			t.recall()
+		})
 	})
 }
 

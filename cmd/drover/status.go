@@ -24,7 +24,8 @@ func newStatus(s *session) *cobra.Command {
 		Use:   "status FILE",
 		Short: "Show how each image is protected, problems first",
 		Long: `Status asks all sites and judges each image by itself: the roles at every site,
-how far the copies are behind (entries, bytes, seconds), the objective, the
+how far the copies are behind (entries, bytes, seconds), the objective, when each
+was last proven identical (by drover verify, or by the daemon on its schedule), the
 daemons. The judgement is Drover's own: two primaries are a split-brain even
 where Ceph says HEALTH_OK.
 

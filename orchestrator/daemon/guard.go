@@ -224,6 +224,9 @@ func (g *guard) look(r orchestrator.CheckResult) {
 			m.Verified(name, v.Image, v.At)
 		}
 	}
+	for site, n := range r.Abandoned {
+		m.Abandoned(name, site, n)
+	}
 	if r.Missed > 0 {
 		g.log.Warn("checks were missed", "missed", r.Missed)
 	}

@@ -149,7 +149,7 @@ func statusImages(w io.Writer, p Palette, r *orchestrator.StatusReport, o Status
 		sites[i] = r.Sites[i].Name
 	}
 	g := grid{
-		header: append([]string{"image", "state"}, append(slices.Clone(sites), "mode", "entries", "bytes", "seconds", "rpo", "synced to")...),
+		header: append([]string{"image", "state"}, append(slices.Clone(sites), "mode", "entries", "bytes", "seconds", "rpo", "synced to", "proven identical")...),
 		right:  map[int]bool{len(sites) + 3: true, len(sites) + 4: true, len(sites) + 5: true},
 	}
 	if o.CatchUp {
@@ -187,7 +187,7 @@ func imageRows(p Palette, now time.Time, image *orchestrator.ImageStatus, sites 
 	}
 	head = append(head, dash(string(image.Mode)))
 	if len(image.Copies) == 0 {
-		row := append(head, "-", "-", "-", rpo(p, image), "-")
+		row := append(head, "-", "-", "-", rpo(p, image), "-", "-")
 		if o.CatchUp {
 			row = append(row, "-")
 		}
@@ -207,7 +207,7 @@ func imageRows(p Palette, now time.Time, image *orchestrator.ImageStatus, sites 
 				}
 			}
 		}
-		rows[i] = append(cells, lagEntries(c), lagBytes(c), lagSeconds(p, c), objective, syncedTo(now, c))
+		rows[i] = append(cells, lagEntries(c), lagBytes(c), lagSeconds(p, c), objective, syncedTo(now, c), compared(p, now, c))
 		if o.CatchUp {
 			rows[i] = append(rows[i], catchUp(p, c))
 		}
@@ -258,6 +258,30 @@ func lagSeconds(p Palette, c *orchestrator.CopyStatus) string {
 		return Span(*c.Lag.Seconds)
 	}
 	return "≤" + Span(*c.Lag.Seconds)
+}
+
+// compared is when a copy was last proven identical, or that it was not.
+func compared(p Palette, now time.Time, c *orchestrator.CopyStatus) string {
+	proof := c.Compared
+	if proof == nil {
+		return "-"
+	}
+	text := ""
+	if proof.Identical != nil {
+		text = Span(max(now.Sub(*proof.Identical).Round(time.Second), 0)) + " ago"
+		if proof.Stale {
+			text += p.Warn(", stale")
+		}
+	}
+	switch {
+	case proof.Result == orchestrator.ProofDiffers && text == "":
+		return p.Bad("differs")
+	case proof.Result == orchestrator.ProofDiffers:
+		return p.Bad("differs") + ", was " + text
+	case text == "":
+		return p.Warn(string(proof.Result))
+	}
+	return text
 }
 
 // catchUp is how long a copy will take until it lacks nothing, or that it never will.
