@@ -62,6 +62,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))
 	}
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	if t != nil {
 		result.Signals = append(result.Signals, t.trails.look(ctx, w.plan, sites, seen)...)
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)

@@ -16,6 +16,7 @@ import (
 // The codes of signals that a watch gives besides the problems of a status.
 const (
 	SignalSplitBrain     = "split-brain"
+	SignalHaltReplays    = "halt-replays"
 	SignalReplayStuck    = "replay-stuck"
 	SignalJournalHeld    = "journal-held"
 	SignalDaemonFlapping = "daemon-flapping"
@@ -37,6 +38,7 @@ var WatchSignals = []struct {
 	{SignalSplitBrain, alert.Critical, "an image was halted because its copies contradict each other; a person must say which one stays"},
 	{SignalCopiesDiffer, alert.Critical, "the last verification found that a copy does not hold what the primary held"},
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
+	{SignalHaltReplays, alert.Warning, "an image that a split-brain has halted is replayed, and the watch cannot stop that"},
 	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written, or has mirror snapshots that wait"},
 	{SignalJournalHeld, alert.Warning, "a primary's journal grows, because a secondary does not read it"},
 	{SignalDaemonFlapping, alert.Warning, "an rbd-mirror that Drover runs ends again and again"},

@@ -27,6 +27,7 @@ type tenure struct {
 
 	guard      *guard
 	trails     trails
+	stillness  stillness
 	drift      drift
 	unrecorded error // why the last transitions could not be recorded
 	tidying    atomic.Bool

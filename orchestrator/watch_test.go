@@ -55,7 +55,7 @@ func (b *bed) watchmanBehind(t *testing.T, p *process, gate sim.Gate) *watchman 
 			return b.world.Client(s.Name, gate), nil
 		},
 		Hands: func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-			return handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
+			return b.handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
 		},
 		Checked: func(r orchestrator.CheckResult) {
 			m.mu.Lock()
