@@ -132,7 +132,12 @@ func (w *Watch) remember(t *tenure, result *CheckResult) {
 	w.mu.Lock()
 	waiting := len(w.pending)
 	w.mu.Unlock()
-	if len(entries)+waiting > 0 {
+	switch {
+	case len(entries)+waiting == 0:
+	case len(result.Blind) == len(w.plan.Sites):
+		w.pend(entries) // until some site answers
+	default:
+		t.history.passOver(result.Blind)
 		t.unrecorded = w.record(context.WithoutCancel(t.ctx), t, entries)
 	}
 	w.tidy(t)

@@ -135,10 +135,21 @@ func (w *Watch) record(ctx context.Context, t *tenure, entries []Entry) error {
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		entries = append(entries, w.pending...)
-		w.pending = entries[max(0, len(entries)-historyLimit):]
+		w.keepPending(append(entries, w.pending...))
 	}
 	return err
+}
+
+// pend keeps entries until the next time that something is recorded.
+func (w *Watch) pend(entries []Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keepPending(append(w.pending, entries...))
+}
+
+// keepPending keeps the newest of those that no site has. w.mu is held.
+func (w *Watch) keepPending(entries []Entry) {
+	w.pending = entries[max(0, len(entries)-historyLimit):]
 }
 
 // tidyEvery is how often the history is made equal at all sites, and bounded.
