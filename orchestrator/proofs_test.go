@@ -217,4 +217,3 @@ func TestWatchHearsOfProofs(t *testing.T) {
 		}
 	})
 }
-
