@@ -298,6 +298,17 @@ func (s *Sites) Replay(name string) ReplayControl {
 	return nil
 }
 
+// abandoned is how many calls to each open site hang that were given up.
+func (s *Sites) abandoned() map[string]int {
+	out := make(map[string]int, len(s.entries))
+	for _, e := range s.entries {
+		if e.site != nil {
+			out[e.plan.Name] = e.site.Abandoned()
+		}
+	}
+	return out
+}
+
 // Close closes all sites.
 func (s *Sites) Close() error {
 	var errs []error

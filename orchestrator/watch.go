@@ -26,7 +26,9 @@ type Watch struct {
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
 
-	silences []alert.Silence // of the checks, which come one after another
+	// Of the checks, which come one after another.
+	silences []alert.Silence
+	pace     Pace
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
@@ -97,10 +99,13 @@ type CheckResult struct {
 	Drift int
 	// Applied is how the repair of drift went that has ended since the last check.
 	Applied *Result
-	// Verified are the comparisons that were made since the last check.
+	// Verified are the comparisons that were heard of since the last check; in the
+	// first, all that are recorded. In order of time.
 	Verified []VerifiedCopy
 	// Drills are those that were heard of since the last check.
 	Drills []report.Summary
+	// Abandoned is how many calls hang that were given up, by site.
+	Abandoned map[string]int
 	// Faults are what the watch itself could not do.
 	Faults []error
 }

@@ -39,7 +39,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	if t != nil {
 		sites, recall, result.Role = t.sites, t.trails.recall, RoleActing
 	}
-	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now}, recall)
+	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now, Pace: &w.pace}, recall)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -50,19 +50,21 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 			w.silences = book.Silences(w.options.Now())
 		}
 	}
-	result.Silences = w.silences
+	result.Silences, result.Abandoned = w.silences, sites.abandoned()
 	if t != nil {
 		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
 			return nil
 		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
+		t.tellProofs(w.plan, result)
 	}
 	if t != nil && t.unrecorded != nil {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))
 	}
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	if t != nil {
-		result.Signals = append(result.Signals, t.trails.look(w.plan, seen)...)
+		result.Signals = append(result.Signals, t.trails.look(ctx, w.plan, sites, seen)...)
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)
 		result.Signals = append(result.Signals, w.daemonSignals(t)...)
 		result.Signals = append(result.Signals, w.verifiedSignals(t, result)...)
@@ -131,7 +133,12 @@ func (w *Watch) remember(t *tenure, result *CheckResult) {
 	w.mu.Lock()
 	waiting := len(w.pending)
 	w.mu.Unlock()
-	if len(entries)+waiting > 0 {
+	switch {
+	case len(entries)+waiting == 0:
+	case len(result.Blind) == len(w.plan.Sites):
+		w.pend(entries) // until some site answers
+	default:
+		t.history.passOver(result.Blind)
 		t.unrecorded = w.record(context.WithoutCancel(t.ctx), t, entries)
 	}
 	w.tidy(t)

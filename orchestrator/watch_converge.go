@@ -116,7 +116,11 @@ func (w *Watch) applyHarmless(ctx context.Context, sites *Sites) (*Result, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if d.Empty() || slices.ContainsFunc(d.Changes, func(c Change) bool { return !harmless(&c) }) {
+	starts := func(c Change) bool { return c.Kind == KindDaemonStart }
+	// Daemons that have nothing to replay yet are started with what they will
+	// replay; where there is nothing else, those who keep them know better.
+	if !slices.ContainsFunc(d.Changes, func(c Change) bool { return !starts(c) }) ||
+		slices.ContainsFunc(d.Changes, func(c Change) bool { return !harmless(&c) && !starts(c) }) {
 		return nil, nil
 	}
 	return Apply(ctx, w.plan, sites, Options{Approved: NewSavedDiff(w.plan, d), Wait: WaitNone})

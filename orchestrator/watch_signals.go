@@ -3,8 +3,10 @@ package orchestrator
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/plans"
@@ -14,6 +16,7 @@ import (
 // The codes of signals that a watch gives besides the problems of a status.
 const (
 	SignalSplitBrain     = "split-brain"
+	SignalHaltReplays    = "halt-replays"
 	SignalReplayStuck    = "replay-stuck"
 	SignalJournalHeld    = "journal-held"
 	SignalDaemonFlapping = "daemon-flapping"
@@ -38,7 +41,8 @@ var WatchSignals = []struct {
 	{SignalSplitBrain, alert.Critical, "an image was halted because its copies contradict each other; a person must say which one stays"},
 	{SignalCopiesDiffer, alert.Critical, "the last verification found that a copy does not hold what the primary held"},
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
-	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written"},
+	{SignalHaltReplays, alert.Warning, "an image that a split-brain has halted is replayed, and the watch cannot stop that"},
+	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written, or has mirror snapshots that wait"},
 	{SignalJournalHeld, alert.Warning, "a primary's journal grows, because a secondary does not read it"},
 	{SignalDaemonFlapping, alert.Warning, "an rbd-mirror that Drover runs ends again and again"},
 	{SignalDaemonFails, alert.Warning, "an rbd-mirror that Drover runs cannot be started"},
@@ -77,7 +81,7 @@ func reportSignals(plan *plans.Plan, result *CheckResult) []alert.Signal {
 			}
 			out = append(out, alert.Signal{
 				Code: string(p.Code), Severity: alert.Severity(p.Severity), Site: p.Site, Image: image.Ref.String(),
-				What: p.What, Next: p.Next, Rank: image.lagSeconds(), Details: roleDetails(plan, image.Roles),
+				What: p.What + image.paceWords(&p), Next: p.Next, Rank: image.lagSeconds(), Details: roleDetails(plan, image.Roles),
 			})
 		}
 	}
@@ -99,6 +103,35 @@ func tellsOfSplit(code replay.ProblemCode) bool {
 		return true
 	}
 	return false
+}
+
+// paceWords say, of a copy that is behind, whether it closes in.
+func (i *ImageStatus) paceWords(p *replay.Problem) string {
+	if p.Code != replay.ProblemLagging && p.Code != replay.ProblemRPOExceeded {
+		return ""
+	}
+	for k := range i.Copies {
+		switch c := &i.Copies[k]; {
+		case c.Site != p.Site:
+		case c.FallsBehind:
+			return "; it falls further behind"
+		case c.CatchUpSeconds != nil && *c.CatchUpSeconds > 0:
+			return fmt.Sprintf("; at the present rate it has caught up in %v", roughly(*c.CatchUpSeconds))
+		}
+	}
+	return ""
+}
+
+// roughly is a number of seconds for people, who know that it is an estimate.
+func roughly(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d >= 2*time.Hour:
+		return d.Round(time.Hour)
+	case d >= 2*time.Minute:
+		return d.Round(time.Minute)
+	}
+	return max(d.Round(10*time.Second), 10*time.Second)
 }
 
 // lagSeconds is by how much the slowest copy is behind, as far as that is known.

@@ -27,6 +27,7 @@ type tenure struct {
 
 	guard      *guard
 	trails     trails
+	stillness  stillness
 	drift      drift
 	unrecorded error // why the last transitions could not be recorded
 	tidying    atomic.Bool
@@ -35,7 +36,7 @@ type tenure struct {
 	keepers    []*keeper
 	drills     drillLog
 	mu         sync.Mutex // guards what follows
-	verified   map[string]VerifiedCopy
+	proofs     *proofs
 	news       []VerifiedCopy // since the last check
 	verifying  error
 }
@@ -68,7 +69,7 @@ func (w *Watch) seekTenure(ctx context.Context) {
 
 // admit takes the lease, and reads what has happened so far.
 func (w *Watch) admit(ctx context.Context) (*tenure, error) {
-	t := &tenure{sites: w.sites.Load(), verified: map[string]VerifiedCopy{}, tidied: time.Now()}
+	t := &tenure{sites: w.sites.Load(), proofs: newProofs(), tidied: time.Now()}
 	var err error
 	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
 		return nil, err
@@ -90,12 +91,7 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
 	t.guard = newGuard(w.plan, t.history.Entries())
-	for _, e := range t.history.Entries() {
-		var v VerifiedCopy
-		if e.Kind == EntryVerified && json.Unmarshal(e.Body, &v) == nil {
-			t.verified[subjectOf(&e)] = v
-		}
-	}
+	t.recall()
 	t.keepers = keepersOf(w.plan)
 	return t, nil
 }
@@ -141,10 +137,21 @@ func (w *Watch) record(ctx context.Context, t *tenure, entries []Entry) error {
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		entries = append(entries, w.pending...)
-		w.pending = entries[max(0, len(entries)-historyLimit):]
+		w.keepPending(append(entries, w.pending...))
 	}
 	return err
+}
+
+// pend keeps entries until the next time that something is recorded.
+func (w *Watch) pend(entries []Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keepPending(append(w.pending, entries...))
+}
+
+// keepPending keeps the newest of those that no site has. w.mu is held.
+func (w *Watch) keepPending(entries []Entry) {
+	w.pending = entries[max(0, len(entries)-historyLimit):]
 }
 
 // tidyEvery is how often the history is made equal at all sites, and bounded.
@@ -163,7 +170,10 @@ func (w *Watch) tidy(t *tenure) {
 	t.tidied = time.Now()
 	t.work.Go(func() {
 		defer t.tidying.Store(false)
-		w.contain(func() { _ = t.history.Reconcile(t.ctx) }) // what fails is tried again the next time
+		w.contain(func() {
+			_ = t.history.Reconcile(t.ctx) // what fails is tried again the next time
+			t.recall()
+		})
 	})
 }
 

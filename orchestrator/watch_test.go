@@ -55,7 +55,7 @@ func (b *bed) watchmanBehind(t *testing.T, p *process, gate sim.Gate) *watchman 
 			return b.world.Client(s.Name, gate), nil
 		},
 		Hands: func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-			return handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
+			return b.handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
 		},
 		Checked: func(r orchestrator.CheckResult) {
 			m.mu.Lock()
@@ -334,16 +334,15 @@ func TestWatchPanic(t *testing.T) {
 }
 
 // TestWatchFrozenSite: a site that does not answer costs each check its timeout,
-// and no more; checks do not overlap.
+// and no more, from the first on; checks do not overlap.
 func TestWatchFrozenSite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := moving(t, watched, 1)
 		m := b.watchman(t, b.immortal())
 		defer m.stop()
 		time.Sleep(time.Minute)
-		b.world.Freeze("b")
-		time.Sleep(time.Minute) // the first of them also learns that records do not go there
 		before := m.count()
+		b.world.Freeze("b")
 		time.Sleep(10 * time.Minute)
 		frozen := m.since(before)
 		if len(frozen) < 59 {

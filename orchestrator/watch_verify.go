@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
@@ -77,22 +75,34 @@ func (w *Watch) ranFor(ctx context.Context, t *tenure, what string, at time.Time
 
 // verifiedOne records the outcome for one copy.
 func (w *Watch) verifiedOne(ctx context.Context, t *tenure, r *VerifiedImage) {
-	v := VerifiedCopy{
-		Image: r.Ref, Primary: r.Primary, Secondary: r.Secondary, At: w.options.Now().UTC(),
-		Identical: r.Identical, Differing: r.Differing, Next: r.Next,
-	}
-	if r.Taken != nil {
-		v.At = r.Taken.UTC()
-	}
-	e, err := bodied(EntryVerified, w.options.Now().UTC(), v)
+	v, e, err := verifiedEntry(w.options.Now(), r)
 	if err != nil {
 		return
 	}
 	_ = w.record(ctx, t, []Entry{e}) // what cannot be stored now is stored later
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.verified[subjectOf(&e)] = v
+	t.proofs.add(v)
 	t.news = append(t.news, v)
+}
+
+// recall takes in what is recorded of comparisons, also by others.
+func (t *tenure) recall() {
+	entries := t.history.Entries()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.news = append(t.news, t.proofs.read(entries)...)
+	t.proofs.whole = allRead(t.history)
+}
+
+// tellProofs fills in what is known of comparisons.
+func (t *tenure) tellProofs(plan *plans.Plan, result *CheckResult) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range result.Transitions {
+		t.proofs.moved(&result.Transitions[i])
+	}
+	t.proofs.tell(plan, result.Report)
 }
 
 // verifiedSignals tell of copies that differed when they were last compared.
@@ -107,8 +117,7 @@ func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 		}
 	}
 	var out []alert.Signal
-	for _, key := range slices.Sorted(maps.Keys(t.verified)) {
-		v := t.verified[key]
+	for _, v := range t.proofs.inOrder() {
 		if v.Identical || !secondary[trailKey{v.Image, v.Secondary}] {
 			continue
 		}

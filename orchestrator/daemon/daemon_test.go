@@ -13,6 +13,7 @@ import (
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/notify"
+	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
@@ -182,6 +183,72 @@ func TestSiteLoss(t *testing.T) {
 		if s.beats < 10 {
 			t.Errorf("%d heartbeats", s.beats)
 		}
+	})
+}
+
+// gauge is the value of a metric's series with a label; ok is false without one.
+func gauge(t *testing.T, m *serve.Metrics, name, label, value string) (n float64, ok bool) {
+	t.Helper()
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, series := range f.GetMetric() {
+			for _, l := range series.GetLabel() {
+				if f.GetName() == name && l.GetName() == label && l.GetValue() == value {
+					return series.GetGauge().GetValue(), true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+// TestMetricsFromRecords: a daemon that begins shows when images were last verified,
+// by whoever did it; and it shows calls that hang.
+func TestMetricsFromRecords(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 2)
+		sites := orchestrator.OpenSites(t.Context(), s.plan, s.options().Open, nil)
+		report, err := orchestrator.Verify(t.Context(), s.plan, sites, orchestrator.VerifyOptions{Images: []string{"volume-1"}})
+		s.must(err)
+		s.must(orchestrator.RecordVerified(t.Context(), s.plan, sites, report))
+		time.Sleep(time.Hour)
+		o := s.options()
+		o.Metrics = serve.NewMetrics(serve.Build{})
+		d, err := New([]*plans.Plan{s.plan}, o)
+		s.must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			d.Run(ctx)
+		}()
+		defer func() {
+			cancel()
+			<-done
+		}()
+		time.Sleep(time.Minute)
+		const verified, abandoned = "drover_image_last_verified_timestamp_seconds", "drover_site_abandoned_calls"
+		if at, ok := gauge(t, o.Metrics, verified, "image", "volume-1"); !ok || at != float64(report.Images[0].Taken.Unix()) {
+			t.Errorf("volume-1 verified at %v, %v", at, report.Images[0].Taken)
+		}
+		if at, ok := gauge(t, o.Metrics, verified, "image", "volume-0"); ok {
+			t.Errorf("volume-0 verified at %v", at)
+		}
+		if n, ok := gauge(t, o.Metrics, abandoned, "site", "b"); !ok || n != 0 {
+			t.Errorf("%v calls hang at b", n)
+		}
+		s.world.Freeze("b")
+		time.Sleep(time.Minute)
+		if n, _ := gauge(t, o.Metrics, abandoned, "site", "b"); n == 0 {
+			t.Error("no calls hang at a frozen site")
+		}
+		if n, ok := gauge(t, o.Metrics, abandoned, "site", "a"); !ok || n != 0 {
+			t.Errorf("%v calls hang at a", n)
+		}
+		s.world.Thaw("b")
 	})
 }
 

@@ -229,6 +229,9 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		m.Drilled(name, d)
 		g.log.Info("drill", "drill", d.Name, "id", d.ID, "verdict", string(d.Verdict), "why", d.Why)
 	}
+	for site, n := range r.Abandoned {
+		m.Abandoned(name, site, n)
+	}
 	if r.Missed > 0 {
 		g.log.Warn("checks were missed", "missed", r.Missed)
 	}

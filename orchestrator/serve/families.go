@@ -25,6 +25,7 @@ var (
 	imageLagSeconds = family{"drover_image_lag_seconds", "Time of writes that would be lost if the primary were lost now, by the site of the copy; absent while that is not known.", ofImage("site")}
 	imageLagEntries = family{"drover_image_lag_entries", "Journal entries that the copy at the site does not hold yet; absent in snapshot mode and while that is not known.", ofImage("site")}
 	imageLagBytes   = family{"drover_image_lag_bytes", "Bytes of writes that the copy at the site does not hold yet; absent while that is not known.", ofImage("site")}
+	imageCatchUp    = family{"drover_image_catch_up_seconds", "Estimated time until the copy at the site lacks nothing, by the rate of the last checks; absent while it does not close in, or that is not known.", ofImage("site")}
 	imageRPO        = family{"drover_image_rpo_objective_seconds", "The plan's recovery point objective for the image; absent where it sets none.", ofImage()}
 	imageHalted     = family{"drover_image_halted", "The image is under a halt, so that nothing changes it; always 1, absent otherwise.", ofImage()}
 	imageVerified   = family{"drover_image_last_verified_timestamp_seconds", "When the image's copies were last proven identical; absent where that has not been.", ofImage()}
@@ -37,13 +38,14 @@ var (
 
 	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
 	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
+	poolFull    = family{"drover_pool_full_seconds", "Estimated time until the pool at the site is full of journals that a secondary does not read; absent where there are none, or that is not known.", []string{"plan", "site", "pool"}}
 	siteDaemons = family{"drover_site_daemons", "Daemons of rbd-mirror that serve the plan's pools at the site; absent while that is not known.", []string{"plan", "site"}}
 )
 
 // observed are the families that reports and verifications fill.
 var observed = []family{
-	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageRPO, imageHalted, imageVerified,
-	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons,
+	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageCatchUp, imageRPO, imageHalted, imageVerified,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons, poolFull,
 }
 
 // What the daemon itself does.

@@ -49,15 +49,16 @@ type siteRole struct{ site, role string }
 
 // siteLag is how far a copy is behind; nil is not known.
 type siteLag struct {
-	site                    string
-	seconds, entries, bytes *float64
+	site                             string
+	seconds, entries, bytes, catchUp *float64
 }
 
 type siteFacts struct {
 	name    string
 	up      bool
 	seconds float64
-	daemons int // -1: not known
+	daemons int                // -1: not known
+	full    map[string]float64 // seconds until a pool is, where that is known
 }
 
 type problem struct{ site, code, severity string }
@@ -170,6 +171,9 @@ func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
 		if c.Lag.Bytes != nil {
 			lag.bytes = number(float64(*c.Lag.Bytes))
 		}
+		if c.CatchUpSeconds != nil {
+			lag.catchUp = number(*c.CatchUpSeconds)
+		}
 		f.copies = append(f.copies, lag)
 	}
 	return f
@@ -177,6 +181,14 @@ func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
 
 func newSiteFacts(site *orchestrator.SiteStatus) siteFacts {
 	f := siteFacts{name: site.Name, up: site.Reachable, seconds: site.Seconds, daemons: -1}
+	for i := range site.Filling {
+		if p := &site.Filling[i]; p.FullSeconds != nil {
+			if f.full == nil {
+				f.full = map[string]float64{}
+			}
+			f.full[p.Pool] = *p.FullSeconds
+		}
+	}
 	if site.Reachable && site.Error == "" {
 		f.daemons = 0
 		for i := range site.Daemons {
