@@ -19,7 +19,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 	case standing.Role != RoleAlone:
 		return
 	}
+	began := time.Now()
 	result := w.check(ctx, t, slot)
+	w.took.Store(int64(time.Since(began)))
 	if result == nil {
 		return
 	}

@@ -105,6 +105,7 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 		t.work.Go(func() { w.keep(t, k) })
 	}
 	t.work.Go(func() { w.verifyOnSchedule(t) })
+	t.work.Go(func() { w.listen(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
 	t.cancel()
