@@ -64,6 +64,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	}
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
 	if t != nil {
+		t.shots.explain(result.Signals)
 		result.Signals = append(result.Signals, t.trails.look(w.plan, seen)...)
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)
 		result.Signals = append(result.Signals, w.daemonSignals(t)...)

@@ -33,6 +33,7 @@ type tenure struct {
 	tidied     time.Time
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
+	shots      shots
 	mu         sync.Mutex // guards what follows
 	verified   map[string]VerifiedCopy
 	news       []VerifiedCopy // since the last check
@@ -106,6 +107,7 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 	}
 	t.work.Go(func() { w.verifyOnSchedule(t) })
 	t.work.Go(func() { w.listen(t) })
+	t.work.Go(func() { w.takeSnapshots(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
 	t.cancel()
