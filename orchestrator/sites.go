@@ -100,6 +100,11 @@ type Scheduler interface {
 	RemoveMirrorSchedule(ctx context.Context, s replay.MirrorSchedule) error
 }
 
+// Listener hears of changes of which images are mirrored, as they come.
+type Listener interface {
+	Listen(ctx context.Context, pool replay.Pool, heard func()) error
+}
+
 // DaemonObserver sees the rbd-mirror daemons that a cluster knows of.
 type DaemonObserver interface {
 	MirrorDaemons(ctx context.Context) ([]replay.MirrorDaemon, error)
@@ -119,6 +124,7 @@ type Site interface {
 	Keeper
 	Scheduler
 	DaemonObserver
+	Listener
 	Ledger
 	io.Closer
 }

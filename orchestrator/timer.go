@@ -68,7 +68,12 @@ func (t *Timer) Run(ctx context.Context) error {
 		select {
 		case <-look.C:
 		case <-t.Also:
-			t.call(ctx, Slot{At: t.Now()})
+			// What has come due while the host slept counts as missed, whatever woke first.
+			now := t.Now()
+			if slot, wait = t.due(now); wait > 0 {
+				slot = Slot{At: now}
+			}
+			t.call(ctx, slot)
 		case <-ctx.Done():
 		}
 		look.Stop()

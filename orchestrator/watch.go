@@ -32,6 +32,7 @@ type Watch struct {
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
+	took      atomic.Int64 // by the last check, in nanoseconds
 	opening   sync.WaitGroup
 
 	mu       sync.Mutex

@@ -19,7 +19,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 	case standing.Role != RoleAlone:
 		return
 	}
+	began := time.Now()
 	result := w.check(ctx, t, slot)
+	w.took.Store(int64(time.Since(began)))
 	if result == nil {
 		return
 	}
@@ -64,6 +66,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
 	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	if t != nil {
+		t.shots.explain(result.Signals)
 		result.Signals = append(result.Signals, t.trails.look(ctx, w.plan, sites, seen)...)
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)
 		result.Signals = append(result.Signals, w.daemonSignals(t)...)

@@ -35,6 +35,7 @@ type tenure struct {
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
 	drills     drillLog
+	shots      shots
 	mu         sync.Mutex // guards what follows
 	proofs     *proofs
 	news       []VerifiedCopy // since the last check
@@ -103,6 +104,8 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 	}
 	t.work.Go(func() { w.verifyOnSchedule(t) })
 	t.work.Go(func() { w.drillOnSchedule(t) })
+	t.work.Go(func() { w.listen(t) })
+	t.work.Go(func() { w.takeSnapshots(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
 	t.cancel()

@@ -21,6 +21,7 @@ type Site interface {
 	Mirroring
 	Snapshots
 	Schedules
+	Events
 	Daemons
 	Ledger
 	Fencing
@@ -218,6 +219,19 @@ type Schedules interface {
 	MirrorSchedules(ctx context.Context, pool Pool) ([]MirrorSchedule, error)
 	AddMirrorSchedule(ctx context.Context, s MirrorSchedule) error
 	RemoveMirrorSchedule(ctx context.Context, s MirrorSchedule) error
+}
+
+// Events is what a cluster tells without being asked.
+type Events interface {
+	// Listen calls heard once it listens, and then whenever librbd tells that
+	// images of a pool were enabled or disabled for mirroring, copies made by
+	// rbd-mirror among them, or that the pool's mode has changed; of many such
+	// messages at once some may be one call. Changes of roles are told to nobody
+	// (observed on 16.2.15). It returns when ctx ends (ErrTimeout, with the
+	// context's own error), or with why it hears nothing any more: ErrNotFound
+	// where the pool is not mirrored. While heard runs nothing is missed. Where a
+	// site falls silent it may take until that is back to notice.
+	Listen(ctx context.Context, pool Pool, heard func()) error
 }
 
 // Daemons is what the cluster says of rbd-mirror, and the way to its

@@ -31,7 +31,8 @@ schedule it checks both sites, records each change of an image's state, halts wh
 is in split-brain, keeps the rbd-mirror daemons running that the plan lets Drover
 run, compares copies in the background, and tells the plan's channels what is
 wrong, and when it is over. With converge: auto it repairs what an apply would
-repair without losing anything. It never promotes, demotes or resyncs by itself.
+repair without losing anything; with snapshots: {by: drover} it takes the mirror
+snapshots. It never promotes, demotes or resyncs by itself.
 
 Of several daemons of one plan one acts and the others stand by. No runbook needs
 it, and none waits for it.

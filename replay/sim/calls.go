@@ -92,6 +92,7 @@ var readWords = map[string]string{
 	"MirrorDaemons":   "list mirror daemons",
 	"ReadRecords":     "read ledger",
 	"LeaseHolder":     "read lease on ledger",
+	"Listen":          "listen to mirroring of pool",
 	"PoolSpace":       "read space of pool",
 }
 
