@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -31,8 +32,9 @@ const (
 // (snapshots: by: drover).
 type shots struct {
 	mu sync.Mutex
-	// failed is why the last one of an image could not be taken.
-	failed map[replay.ImageRef]error
+	// failed is why the last one of an image could not be taken, or (by the site's
+	// name) why none could be at a site.
+	failed map[string]error
 }
 
 // shooter takes the mirror snapshots of one site, while the watch acts.
@@ -42,6 +44,9 @@ type shooter struct {
 	site  Site
 	alone *Sites // the site and no other: what is recorded there is enough
 	pools []*shotPool
+	// client is the site by a client of its own, which can be shut out by itself; nil
+	// until it is needed.
+	client Site
 }
 
 // shotPool is one pool of the plan at that site.
@@ -62,9 +67,8 @@ type shotPool struct {
 // a run, and at a new primary as at the old one.
 //
 // A snapshot is taken where an image is primary, as far as is known there alone,
-// and not halted, given up, or in the hands of a run, which takes its own. It needs
-// no session of the plan's: it changes no role, and librbd refuses it once the image
-// is not primary.
+// and not halted, given up, or in the hands of a run, which takes its own. Runs do
+// not wait for it: see [visit].
 func (w *Watch) takeSnapshots(t *tenure) {
 	if w.plan.Snapshots.By != plans.SnapshotsByDrover {
 		return
@@ -76,6 +80,7 @@ func (w *Watch) takeSnapshots(t *tenure) {
 		}
 		s := w.newShooter(t, i)
 		all.Go(func() {
+			defer s.leave()
 			for {
 				pause := shotLook
 				w.contain(func() { pause = s.round() })
@@ -115,9 +120,11 @@ func (s *shooter) round() time.Duration {
 			continue // it has no schedules
 		}
 		if last.After(p.looked) || p.looked.After(now) || p.freed(report) {
-			if err := s.serve(p, report, now); err == nil {
+			err := s.serve(p, report, now)
+			if err == nil {
 				p.looked = now
 			}
+			s.t.shots.note(s.site.Name(), err)
 		}
 		pause = min(pause, next.Sub(s.watch.options.Now()))
 	}
@@ -172,24 +179,77 @@ func (s *shooter) serve(p *shotPool, report *StatusReport, now time.Time) error 
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	records := readRecords(ctx, s.watch.plan, s.alone)
-	if fault := records.unreadable(); fault != nil {
-		return fault
-	}
-	due = slices.DeleteFunc(due, func(d dueShot) bool {
-		kept := s.kept(records, report, d.ref)
-		if kept {
-			p.waits[d.ref] = true
-		}
-		return kept
-	})
-	if len(due) == 0 {
-		return nil
-	}
 	if err := s.t.lease.confirm(ctx, report.Summary.Silent); err != nil {
 		return err
 	}
-	return s.take(p, due)
+	err = s.visit(ctx, p, report, due)
+	if errors.Is(err, replay.ErrShutOut) {
+		s.leave() // the next one comes by another client
+	}
+	return err
+}
+
+// visit takes mirror snapshots of images as a visitor of the site.
+func (s *shooter) visit(ctx context.Context, p *shotPool, report *StatusReport, due []dueShot) error {
+	if err := s.come(ctx); err != nil {
+		return err
+	}
+	v, records, err := beginVisit(ctx, s.watch.plan, s.client, s.alone, "mirror snapshots")
+	hung := false
+	if err == nil {
+		due = slices.DeleteFunc(due, func(d dueShot) bool {
+			kept := s.kept(records, report, d.ref)
+			if kept {
+				p.waits[d.ref] = true
+			}
+			return kept
+		})
+		hung, err = s.take(p, v, due)
+	}
+	switch {
+	case hung:
+		s.leave() // it stays listed, and the next visit shuts its client out
+	case v != nil:
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime(s.watch.plan))
+		defer cancel()
+		err = errors.Join(err, v.end(limited))
+	}
+	return err
+}
+
+// come opens the site by a client of its own, and shuts out those of earlier visits
+// that have not ended: of watches that have died, or sleep, and of calls that hang.
+func (s *shooter) come(ctx context.Context) error {
+	if s.client == nil {
+		client, err := within(ctx, func() (Site, error) { return s.alone.open(ctx, s.alone.entries[0].plan) }, func(late Site) { _ = late.Close() })
+		if err != nil {
+			return unopened(s.site.Name(), err)
+		}
+		s.client = client
+	}
+	left, err := visits(ctx, s.watch.plan, s.client)
+	if err != nil {
+		return err
+	}
+	for i := range left {
+		for _, address := range left[i].Addresses {
+			if err := s.client.Blocklist(ctx, address, shutOutFor); err != nil {
+				return fmt.Errorf("shut out %s: %w", left[i].who(), err)
+			}
+		}
+		if err := s.client.RemoveRecords(ctx, visitRef(s.watch.plan), []string{left[i].key}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave gives up the client of its own.
+func (s *shooter) leave() {
+	if s.client != nil {
+		_ = s.client.Close() // nothing more is asked of it
+		s.client = nil
+	}
 }
 
 // dueShot is an image of which a mirror snapshot is due.
@@ -263,39 +323,41 @@ func (s *shooter) learn(ctx context.Context, p *shotPool, names []string, now ti
 }
 
 // kept reports whether an image is in other hands, by the records of the site or by
-// the last check; or primary elsewhere, by the latter.
+// the last check, which also knows whether it is primary elsewhere.
 func (s *shooter) kept(records *Recorded, report *StatusReport, ref replay.ImageRef) bool {
 	if records.halted(ref) != nil || records.moving(ref) != nil || records.gaveUp(ref, s.site.Name()) {
 		return true
 	}
 	at := slices.IndexFunc(report.Images, func(i ImageStatus) bool { return i.Ref == ref })
-	if at < 0 {
-		return false
-	}
-	for site, role := range report.Images[at].Roles {
-		if site != s.site.Name() && role == string(replay.RolePrimary) {
-			return true
-		}
-	}
-	return inOtherHands(&report.Images[at])
+	return at >= 0 && inOtherHands(&report.Images[at])
 }
 
-// take takes mirror snapshots, a few at a time. A site that falls silent is asked for
-// no more.
-func (s *shooter) take(p *shotPool, due []dueShot) error {
+// take takes mirror snapshots, a few at a time, for as long as nobody comes to work at
+// the plan. A site that falls silent is asked for no more; hung tells that a call has
+// not come back.
+func (s *shooter) take(p *shotPool, v *visit, due []dueShot) (hung bool, err error) {
 	var mu sync.Mutex
 	var errs []error
-	work, ctx := errgroup.WithContext(s.t.ctx)
+	work, going := errgroup.WithContext(s.t.ctx)
 	work.SetLimit(shotsAtOnce)
 	for _, d := range due {
 		work.Go(func() error {
-			limited, cancel := context.WithTimeout(ctx, shotTime)
+			if going.Err() != nil {
+				return going.Err()
+			}
+			if !v.welcome(going) {
+				return errBusyPlan
+			}
+			// What is under way when the watch stops is not left hanging.
+			lasting, stop := lingering(s.t.ctx, answerTime(s.watch.plan))
+			defer stop()
+			ctx, cancel := context.WithTimeout(lasting, shotTime)
 			defer cancel()
-			_, err := s.site.CreateMirrorSnapshot(limited, d.ref)
+			_, err := s.client.CreateMirrorSnapshot(ctx, d.ref)
 			if errors.Is(err, replay.ErrNotFound) {
 				err = nil // it was removed meanwhile
 			}
-			s.t.shots.note(d.ref, err)
+			s.t.shots.note(d.ref.String(), err)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -304,27 +366,31 @@ func (s *shooter) take(p *shotPool, due []dueShot) error {
 			}
 			errs = append(errs, err)
 			if silent(err) {
-				return err // ends the others
+				hung = true
+				return err // no more are begun
 			}
 			return nil
 		})
 	}
-	_ = work.Wait() // what it fails with is among them
-	return errors.Join(errs...)
+	if err := work.Wait(); err != nil {
+		errs = append(errs, err)
+	}
+	return hung, errors.Join(errs...)
 }
 
-// note remembers how the last mirror snapshot of an image went.
-func (s *shots) note(ref replay.ImageRef, err error) {
+// note remembers how the last mirror snapshot of an image went, or the last ones of
+// a site.
+func (s *shots) note(of string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		delete(s.failed, ref)
+		delete(s.failed, of)
 		return
 	}
 	if s.failed == nil {
-		s.failed = map[replay.ImageRef]error{}
+		s.failed = map[string]error{}
 	}
-	s.failed[ref] = err
+	s.failed[of] = err
 }
 
 // explain adds to signals of schedules that fell silent why the last snapshot could
@@ -332,13 +398,16 @@ func (s *shots) note(ref replay.ImageRef, err error) {
 func (s *shots) explain(signals []alert.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	why := map[string]error{}
-	for ref, err := range s.failed {
-		why[ref.String()] = err
-	}
 	for i := range signals {
-		if err := why[signals[i].Image]; err != nil && signals[i].Code == string(replay.ProblemScheduleDead) {
-			signals[i].What += "; the last one could not be taken: " + oneLine(err.Error())
+		if signals[i].Code != string(replay.ProblemScheduleDead) {
+			continue
+		}
+		why := s.failed[signals[i].Image]
+		if why == nil {
+			why = s.failed[signals[i].Site]
+		}
+		if why != nil {
+			signals[i].What += "; the last one could not be taken: " + oneLine(why.Error())
 		}
 	}
 }

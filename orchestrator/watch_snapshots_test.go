@@ -201,25 +201,25 @@ func TestWatchSnapshotsSpare(t *testing.T) {
 		_, err = orchestrator.SetHalt(t.Context(), b.plan, sites, book, orchestrator.Halt{ID: "halt-1", Images: []replay.ImageRef{ref("vm-1")}, Reason: "test"})
 		b.must(err)
 		s.since()
-		until(t, "02:02:00")
+		until(t, "02:06:00")
 		all := s.since()
 		if got := of(all, "vm-1@a"); len(got) > 0 {
 			t.Errorf("of a halted image: %v", got)
 		}
-		if got := of(all, "volume-0@a"); len(got) != 3 {
+		if got := of(all, "volume-0@a"); len(got) != 4 {
 			t.Errorf("of the other image, by two watches: %v", got)
 		}
 		_, err = orchestrator.EndHalt(t.Context(), b.plan, sites, book, "halt-1", "test")
 		b.must(err)
 		b.must(book.Close(t.Context()))
-		until(t, "02:04:30")
+		until(t, "02:08:30")
 		if got := of(s.since(), "vm-1@a"); len(got) != 1 {
 			t.Errorf("after its halt was cleared: %v", got)
 		}
 
 		b.world.Freeze("b")
 		until(t, "02:15:10")
-		if got := of(s.since(), "vm-1@a"); !slices.Equal(got, []string{"02:05:00", "02:10:00", "02:15:00"}) {
+		if got := of(s.since(), "vm-1@a"); !slices.Equal(got, []string{"02:10:00", "02:15:00"}) {
 			t.Errorf("while the other site is frozen: %v", got)
 		}
 		b.world.Thaw("b")

@@ -188,6 +188,12 @@ func TestListenSilentSite(t *testing.T) {
 	silent, h := hear(t, earLab(t)), hear(t, earLab(t))
 	must(t, silent.lab.FreezeAll())
 	defer func() { must(t, silent.lab.ThawAll()) }()
+	await(t, "the OSD has stopped to answer", func() (bool, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := silent.site.PoolMirroring(ctx, eventPool)
+		return errors.Is(err, replay.ErrTimeout), nil
+	})
 	var tries []chan error
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)

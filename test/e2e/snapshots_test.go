@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,4 +108,61 @@ func newestMark(t *testing.T, s *lab.Site, image string) (newest int) {
 		}
 	}
 	return newest
+}
+
+// TestDaemonSleepsOverSnapshots stops the daemon in the middle of its mirror
+// snapshots, has the images moved to the other site meanwhile, and wakes it: it is
+// shut out first, and makes no image primary again.
+func TestDaemonSleepsOverSnapshots(t *testing.T) {
+	t.Parallel()
+	l, a, b := mirroredBothWays(t)
+	images := moving{}
+	for i := range 24 {
+		images[fmt.Sprintf("rbd/snapshot-%d", i)] = "snapshot"
+	}
+	images.make(t, a)
+	file := plan(t, l, "rbd", twoWay(strings.Replace(ownSnapshots, "BY", "drover", 1)))
+	applied(t, file)
+	awaitHealthy(t, file)
+	w := watching(t, slackfake.New(t), file)
+	stopped := false
+	for deadline := time.Now().Add(4 * time.Minute); !stopped && time.Now().Before(deadline); {
+		before := newestMark(t, a, "rbd/snapshot-0")
+		listed, err := a.Rados(t.Context(), "-p", "rbd", "-N", "drover", "listomapkeys", "visits.e2e")
+		if err != nil || len(listed) == 0 || before == 0 {
+			continue // there is none yet, or none at present
+		}
+		if err := w.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		listed, err = a.Rados(t.Context(), "-p", "rbd", "-N", "drover", "listomapkeys", "visits.e2e")
+		if stopped = err == nil && len(listed) > 0; !stopped { // it had just ended
+			if err := w.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !stopped {
+		t.Fatal("the daemon was never seen taking mirror snapshots")
+	}
+	var moved result
+	eventually(t, 3*time.Minute, "switchover", func() (bool, string) {
+		moved = call(t, "switchover", "--yes", "--to", "site-b", file)
+		return moved.code == 0, moved.String()
+	})
+	if !strings.Contains(moved.stdout+moved.stderr, "(mirror snapshots)") {
+		t.Errorf("want the daemon's client shut out\n%s", moved)
+	}
+	if err := w.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 3*time.Minute, "mirror snapshot at the new primary", func() (bool, string) {
+		listed, err := b.Rados(t.Context(), "-p", "rbd", "-N", "drover", "listomapkeys", "visits.e2e")
+		return err == nil && len(listed) > 0, fmt.Sprint(string(listed), err)
+	})
+	for image := range images {
+		wantRole(t, a, image, false, "snapshot")
+		wantRole(t, b, image, true, "snapshot")
+	}
+	w.end()
 }
