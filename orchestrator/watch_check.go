@@ -58,6 +58,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 			return nil
 		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
+		w.explain(t, result)
 		t.tellProofs(w.plan, result)
 	}
 	if t != nil && t.unrecorded != nil {
@@ -95,7 +96,7 @@ func (w *Watch) halt(t *tenure, seen *sight, result *CheckResult) bool {
 	if t.lease.confirm(t.ctx, result.Blind) != nil {
 		return false
 	}
-	halts, err := haltSplit(t.ctx, w.plan, t.sites, w.splitPause())
+	halts, err := haltSplit(t.ctx, w.plan, t.sites, w.splitPause(), answerTime(w.plan))
 	if t.ctx.Err() != nil && len(halts) == 0 {
 		return false
 	}
@@ -115,6 +116,31 @@ func (w *Watch) halt(t *tenure, seen *sight, result *CheckResult) bool {
 	}
 	result.Halts = append(slices.Clone(result.Halts), halts...)
 	return true
+}
+
+// explain has the evidence gathered, beside the checks, of halts that were recorded
+// without; where a site is silent, that waits.
+func (w *Watch) explain(t *tenure, result *CheckResult) {
+	if len(result.Blind) > 0 {
+		return
+	}
+	var bare []Halt
+	for i := range result.Halts {
+		if h := &result.Halts[i]; h.ofSplit() && len(h.Evidence) == 0 && len(h.Images) == 1 {
+			bare = append(bare, *h)
+		}
+	}
+	if len(bare) == 0 || !t.explaining.CompareAndSwap(false, true) {
+		return
+	}
+	t.work.Go(func() {
+		defer t.explaining.Store(false)
+		w.contain(func() {
+			if explainHalts(t.ctx, w.plan, t.sites, bare) == nil { // else a later check tries again
+				w.CheckNow()
+			}
+		})
+	})
 }
 
 // splitPause is for how long a split-brain has to last: as long as for people, but

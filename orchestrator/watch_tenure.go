@@ -31,6 +31,7 @@ type tenure struct {
 	drift      drift
 	unrecorded error // why the last transitions could not be recorded
 	tidying    atomic.Bool
+	explaining atomic.Bool
 	tidied     time.Time
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper

@@ -397,3 +397,59 @@ func TestWatchSiteOpensLater(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchTellsBeforeEvidence: of a great many split-brains people are told at once,
+// though a site falls silent right after the halts; the evidence follows.
+func TestWatchTellsBeforeEvidence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const images = 60
+		b := moving(t, strings.Replace(watched, "@every 10s", "@every 1s", 1), images)
+		p := b.immortal()
+		m := b.watchman(t, p)
+		defer m.stop()
+		time.Sleep(time.Minute)
+		frozen := make(chan struct{})
+		p.meanwhile(func(_ int64, c sim.Call) {
+			time.Sleep(20 * time.Millisecond)
+			if c.Op == "AppendRecords" {
+				select {
+				case <-frozen:
+				default:
+					close(frozen)
+					time.AfterFunc(300*time.Millisecond, func() { b.world.Freeze("b") })
+				}
+			}
+		})
+		for i := range images {
+			b.must(b.world.Site("b").Promote(t.Context(), ref(fmt.Sprintf("volume-%d", i)), true))
+		}
+		began := time.Now()
+		told := func() (n int, evidence int) {
+			for _, s := range m.last().Signals {
+				if s.Code == orchestrator.SignalSplitBrain {
+					n++
+				}
+			}
+			for _, h := range m.last().Halts {
+				if len(h.Evidence) > 0 {
+					evidence++
+				}
+			}
+			return n, evidence
+		}
+		for n, _ := told(); n < images; n, _ = told() {
+			time.Sleep(100 * time.Millisecond)
+			if time.Since(began) > 5*time.Minute {
+				t.Fatalf("only %d of %d are told after %v", n, images, time.Since(began))
+			}
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("told after %v", took)
+		}
+		b.world.Thaw("b")
+		time.Sleep(3 * time.Minute)
+		if _, evidence := told(); evidence != images {
+			t.Errorf("%d of %d halts have evidence", evidence, images)
+		}
+	})
+}

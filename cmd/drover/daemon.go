@@ -20,7 +20,7 @@ import (
 
 // daemonEnd is how long a daemon that was told to stop may take to end what is in
 // the air.
-const daemonEnd = 30 * time.Second
+const daemonEnd = daemon.RunTime + 50*time.Second
 
 func newDaemon(s *session) *cobra.Command {
 	return &cobra.Command{

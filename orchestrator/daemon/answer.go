@@ -19,7 +19,7 @@ func (g *guard) press(p notify.Press) (string, error) {
 	case p.Action == notify.Acknowledge:
 		return g.acknowledge(p)
 	case p.Action == notify.Choose && p.Kind == "resync":
-		return g.keep(g.ctx, p)
+		return g.keep(p)
 	}
 	return "", fmt.Errorf("this button means nothing to this Drover: %s %s", p.Action, p.Kind)
 }
@@ -42,7 +42,11 @@ func (g *guard) acknowledge(p notify.Press) (string, error) {
 // keep begins the resync that a person has chosen by a button: the copy at the site
 // that they named stays. It is refused unless what would be lost is what they were
 // shown.
-func (g *guard) keep(ctx context.Context, p notify.Press) (string, error) {
+//
+// The run is the daemon's: it outlives a reload, and has its own time when the daemon
+// ends.
+func (g *guard) keep(p notify.Press) (string, error) {
+	ctx := g.o.runs.ctx
 	if !g.word.TryLock() {
 		return "", errors.New("an answer is being carried out: wait until it is")
 	}
@@ -64,7 +68,7 @@ func (g *guard) keep(ctx context.Context, p notify.Press) (string, error) {
 		return "", err
 	}
 	begun = true
-	g.sending.Go(func() {
+	g.o.runs.work.Go(func() {
 		defer g.word.Unlock()
 		defer closing()
 		report, err := orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true})
@@ -74,10 +78,25 @@ func (g *guard) keep(ctx context.Context, p notify.Press) (string, error) {
 			g.o.Metrics.RunSeen(g.plan.Name, prepared.Run.Runbook, report.Outcome)
 		}
 		g.log.Info("resync", "run", prepared.Run.ID, "outcome", outcome, "error", err)
+		if err != nil {
+			g.failed(p.Subject, fmt.Sprintf("%s, chosen by <@%s>: %s: %v", prepared.Run.ID, p.User, outcome, reasonOf(report, err)))
+		}
 		g.watch.CheckNow()
 	})
 	return fmt.Sprintf("Resync %s begins: the copy at %s stays, the one at %s is kept aside and discarded. drover runs show %s %s",
 		prepared.Run.ID, prepared.Run.To, prepared.Run.From, g.plan.File, prepared.Run.ID), nil
+}
+
+// reasonOf is why a run has failed, in the words of its first unit that has.
+func reasonOf(report *orchestrator.RunReport, err error) string {
+	if report != nil {
+		for i := range report.Units {
+			if u := &report.Units[i]; u.Why != "" {
+				return u.Why
+			}
+		}
+	}
+	return err.Error()
 }
 
 // prepare prepares the resync, and refuses it where the evidence is another by now.
@@ -146,23 +165,43 @@ func (g *guard) shown(halt *orchestrator.Halt) *orchestrator.SplitEvidence {
 	return &e
 }
 
-// asked has signals ask on the newest evidence.
+// failed notes that what a person has chosen for a halt has failed: the halt's message
+// says so until it is over.
+func (g *guard) failed(halt, how string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.attempts == nil {
+		g.attempts = map[string]string{}
+	}
+	g.attempts[halt] = how
+}
+
+// asked has signals ask on the newest evidence, and tell of attempts that have failed.
 func (g *guard) asked(signals []alert.Signal) []alert.Signal {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.fresh) == 0 {
+	if len(g.fresh)+len(g.attempts) == 0 {
 		return signals
 	}
 	signals = slices.Clone(signals)
 	for i := range signals {
 		s := &signals[i]
-		if s.Asks == nil || g.fresh[s.Asks.Subject] == nil {
+		if s.Asks == nil {
+			continue
+		}
+		if how := g.attempts[s.Asks.Subject]; how != "" {
+			s.Details = append(slices.Clip(s.Details), alert.Detail{Name: "last attempt", Text: how})
+		}
+		if g.fresh[s.Asks.Subject] == nil {
 			continue
 		}
 		e := g.fresh[s.Asks.Subject]
 		asks := *s.Asks
 		asks.Evidence, s.Asks = e.Hash, &asks
 		s.Details = orchestrator.EvidenceDetails(e)
+		if how := g.attempts[asks.Subject]; how != "" {
+			s.Details = append(s.Details, alert.Detail{Name: "last attempt", Text: how})
+		}
 	}
 	return signals
 }

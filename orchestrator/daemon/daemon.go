@@ -33,6 +33,21 @@ type Options struct {
 	Version string       // of this Drover, for reports
 	// Now is the clock of schedules and messages; nil: time.Now.
 	Now func() time.Time
+
+	runs *runs // of the daemon
+}
+
+// RunTime is how long runs that people have chosen by a button go on after the daemon
+// was told to end. What is not over by then is completed image by image as after a
+// Ctrl-C, and can be resumed by drover runs resume.
+const RunTime = time.Minute
+
+// runs are those that people have chosen by a button. They are the daemon's and no
+// guard's, so that a reload does not interrupt them.
+type runs struct {
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
 }
 
 // Daemon looks after plans, each with a guard of its own.
@@ -68,6 +83,8 @@ func New(all []*plans.Plan, o Options) (*Daemon, error) {
 	if o.Notify.Log == nil {
 		o.Notify.Log = o.Log
 	}
+	o.runs = &runs{}
+	o.runs.ctx, o.runs.stop = context.WithCancel(context.Background())
 	d := &Daemon{options: o, turned: make(chan struct{}, 1)}
 	guards, err := d.guardsFor(all)
 	if err != nil {
@@ -117,6 +134,10 @@ func (d *Daemon) Run(ctx context.Context) {
 	d.running = nil
 	d.mu.Unlock()
 	d.work.Wait()
+	late := time.AfterFunc(RunTime, d.options.runs.stop)
+	d.options.runs.work.Wait()
+	late.Stop()
+	d.options.runs.stop()
 }
 
 // begin has a guard begin. d.mu is held.

@@ -51,6 +51,8 @@ type guard struct {
 	refused map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id.
 	fresh map[string]*orchestrator.SplitEvidence
+	// attempts are how what people have chosen has failed, by the halt's id.
+	attempts map[string]string
 }
 
 // effects are the problems that merely follow from another of the same site.
