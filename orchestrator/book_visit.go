@@ -90,6 +90,41 @@ func beginVisit(ctx context.Context, plan *plans.Plan, site Site, alone *Sites, 
 	return v, records, nil
 }
 
+// visitMirrorSnapshot takes a mirror snapshot of an image as a visitor, by the client
+// that the sites are opened with; what says who asks. Under a session there is no
+// visit. It refuses ([ErrRefused]) what a run has in hand.
+func visitMirrorSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, name string, ref replay.ImageRef, what string) (id uint64, err error) {
+	site, err := sites.Site(name)
+	if err != nil {
+		return 0, err
+	}
+	if _, guarded := site.(guardedSite); guarded {
+		return site.CreateMirrorSnapshot(ctx, ref)
+	}
+	v, records, err := beginVisit(ctx, plan, site, sites.only(name), what)
+	hung := false
+	defer func() {
+		if v == nil || hung {
+			return // it stays listed: whoever comes next shuts this client out
+		}
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime(plan))
+		defer cancel()
+		err = errors.Join(err, v.end(limited))
+	}()
+	if errors.Is(err, errBusyPlan) {
+		return 0, refusal("try again in a moment", "somebody begins to work at the plan")
+	}
+	if err != nil {
+		return 0, err
+	}
+	if run := records.moving(ref); run != nil {
+		return 0, refusal("try again when it is over", "the %s %s has %s in hand", run.Runbook, run.ID, ref)
+	}
+	id, err = site.CreateMirrorSnapshot(ctx, ref)
+	hung = silent(err)
+	return id, err
+}
+
 // leaseholder is whose lease of the plan is at the site.
 func (v *visit) leaseholder(ctx context.Context) (string, error) {
 	holder, held, err := v.site.LeaseHolder(ctx, replay.LedgerRef{Pool: v.plan.Pools[0].Name, Object: "ledger." + v.plan.Name})

@@ -129,7 +129,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 	})
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		if l := &left[k]; l.Snapshot != "" {
-			l.settle(removeDrillSnapshot(ctx, sites, l))
+			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
 		}
 	})
 	return left
@@ -143,7 +143,7 @@ func (l *DrillLeft) settle(err error) {
 
 // removeDrillSnapshot removes a snapshot where its image may be changed; from a copy it
 // goes by replay.
-func removeDrillSnapshot(ctx context.Context, sites *Sites, l *DrillLeft) error {
+func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
 	site, err := sites.Site(l.Site)
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func removeDrillSnapshot(ctx context.Context, sites *Sites, l *DrillLeft) error 
 		return err
 	}
 	if image.Role == replay.RolePrimary && image.Mode == replay.ModeSnapshot {
-		_, err = site.CreateMirrorSnapshot(ctx, l.Image)
+		_, err = visitMirrorSnapshot(ctx, plan, sites, l.Site, l.Image, "mirror snapshot of a drill")
 	}
 	return err
 }

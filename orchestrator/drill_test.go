@@ -435,3 +435,37 @@ func TestWatchDrills(t *testing.T) {
 		}
 	})
 }
+
+// TestDrillVisits: a mirror snapshot of a drill or a verification, which would make a
+// demoted image primary again if its process slept in the middle, is listed at the site
+// for as long as it lasts.
+func TestDrillVisits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, snapshotsTwoWay, 1)
+		visits := func() int { return len(b.world.Ledger("a", replay.LedgerRef{Pool: "rbd", Object: "visits.shop"})) }
+		for name, do := range map[string]func(p *process) error{
+			"drill": func(p *process) error {
+				_, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				return err
+			},
+			"verify": func(p *process) error {
+				sites := p.sites(t.Context())
+				defer b.close(sites)
+				_, err := orchestrator.Verify(t.Context(), b.plan, sites, orchestrator.VerifyOptions{})
+				return err
+			},
+		} {
+			p, taken := b.immortal(), 0
+			p.meanwhile(func(_ int64, c sim.Call) {
+				if c.Op == "CreateMirrorSnapshot" {
+					if taken++; visits() == 0 {
+						t.Errorf("%s: a mirror snapshot without a visit", name)
+					}
+				}
+			})
+			if err := do(p); err != nil || taken == 0 || visits() != 0 {
+				t.Errorf("%s: %v, %d mirror snapshots, %d visits left", name, err, taken, visits())
+			}
+		}
+	})
+}

@@ -67,7 +67,7 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 	}
 	return d.eachImage(ctx, u, func(i *drillImage) (err error) {
 		if i.mode == replay.ModeSnapshot {
-			if i.carrier, err = site.CreateMirrorSnapshot(ctx, i.ref); err != nil {
+			if i.carrier, err = d.v.mirrorSnapshot(ctx, d.from, i.ref); err != nil {
 				return fmt.Errorf("take mirror snapshot: %w", err)
 			}
 		}

@@ -283,6 +283,18 @@ func (s *Sites) Site(name string) (Site, error) {
 	return nil, refusal("name a site of the plan", "no site %q", name)
 }
 
+// only are the sites without all but one.
+func (s *Sites) only(name string) *Sites {
+	alone := *s
+	alone.entries = nil
+	for i := range s.entries {
+		if s.entries[i].plan.Name == name {
+			alone.entries = s.entries[i : i+1]
+		}
+	}
+	return &alone
+}
+
 // Runner returns who looks after the daemon at a site; nil: nobody.
 func (s *Sites) Runner(name string) Runner {
 	for _, e := range s.entries {

@@ -63,7 +63,7 @@ func (v *verification) verifyImage(ctx context.Context, t *verifyTarget) []Verif
 	var carrier uint64 // the mirror snapshot that brings it over
 	if t.mode == replay.ModeSnapshot {
 		var err error
-		if carrier, err = primary.CreateMirrorSnapshot(ctx, t.ref); err != nil {
+		if carrier, err = v.mirrorSnapshot(ctx, t.primary, t.ref); err != nil {
 			return t.failed(fmt.Errorf("take mirror snapshot: %w", err), "")
 		}
 	}

@@ -95,8 +95,15 @@ func harmless(c *Change) bool {
 
 // repair applies what is harmless: exactly what a new look finds.
 func (w *Watch) repair(t *tenure) {
-	result, err := w.applyHarmless(t.ctx, t.sites)
 	d := &t.drift
+	// A panic ends the repair, and is told as what else fails is.
+	result, err := (*Result)(nil), errors.New("a fault of the program, see the log")
+	defer func() { d.repaired(result, err) }()
+	result, err = w.applyHarmless(t.ctx, t.sites)
+}
+
+// repaired notes how a repair went.
+func (d *drift) repaired(result *Result, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.busy, d.applied, d.failure = false, result, nil

@@ -59,6 +59,9 @@ func (g *guard) look(result *CheckResult, moving func(replay.ImageRef) *Run) []P
 			gone.State, why = replay.Unknown, "no site that answers has it"
 		}
 		g.step(gone, gone.State, why, &changes)
+		if gone.State == replay.Unprotected {
+			delete(g.machines, ref) // the history has its last state; images come and go
+		}
 	}
 	slices.SortStableFunc(changes, func(a, b ProtectionChange) int { return a.Image.Compare(b.Image) })
 	for i := range changes {

@@ -94,9 +94,8 @@ func (w *Watch) takeSnapshots(t *tenure) {
 }
 
 func (w *Watch) newShooter(t *tenure, i int) *shooter {
-	alone := *t.sites
-	alone.entries = t.sites.entries[i : i+1]
-	s := &shooter{watch: w, t: t, site: t.sites.entries[i].site, alone: &alone}
+	e := &t.sites.entries[i]
+	s := &shooter{watch: w, t: t, site: e.site, alone: t.sites.only(e.plan.Name)}
 	for k := range w.plan.Pools {
 		if pool := &w.plan.Pools[k]; pool.Snapshots() {
 			s.pools = append(s.pools, &shotPool{wanted: pool, served: map[string]time.Time{}, waits: map[replay.ImageRef]bool{}})
@@ -189,12 +188,15 @@ func (s *shooter) serve(p *shotPool, report *StatusReport, now time.Time) error 
 	return err
 }
 
+// visitOfWatch is what a watch's visits are for. Only one watch of a plan acts.
+const visitOfWatch = "mirror snapshots"
+
 // visit takes mirror snapshots of images as a visitor of the site.
 func (s *shooter) visit(ctx context.Context, p *shotPool, report *StatusReport, due []dueShot) error {
 	if err := s.come(ctx); err != nil {
 		return err
 	}
-	v, records, err := beginVisit(ctx, s.watch.plan, s.client, s.alone, "mirror snapshots")
+	v, records, err := beginVisit(ctx, s.watch.plan, s.client, s.alone, visitOfWatch)
 	hung := false
 	if err == nil {
 		due = slices.DeleteFunc(due, func(d dueShot) bool {
@@ -232,6 +234,9 @@ func (s *shooter) come(ctx context.Context) error {
 		return err
 	}
 	for i := range left {
+		if left[i].What != visitOfWatch {
+			continue // of a verification or a drill, which may be at work
+		}
 		for _, address := range left[i].Addresses {
 			if err := s.client.Blocklist(ctx, address, shutOutFor); err != nil {
 				return fmt.Errorf("shut out %s: %w", left[i].who(), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -103,16 +104,22 @@ func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 		}
 	}()
 	s.tellSystemd(systemd.Ready(d.Summary()))
-	for {
-		select {
-		case <-reload:
-			s.reloadDaemon(d, server, files)
-		case err := <-ended: // only the server ends by itself
-			return errors.Join(err, endDaemon(stop, ended, 1))
-		case <-ctx.Done():
-			s.tellSystemd(systemd.Stopping("ending what is in the air"))
-			return endDaemon(stop, ended, 2)
+	go func() { // beside, as it waits for what is in the air
+		for {
+			select {
+			case <-reload:
+				s.reloadDaemon(d, server, all[0].HTTP, files)
+			case <-work.Done():
+				return
+			}
 		}
+	}()
+	select {
+	case err := <-ended: // only the server ends by itself
+		return errors.Join(err, endDaemon(stop, ended, 1))
+	case <-ctx.Done():
+		s.tellSystemd(systemd.Stopping("ending what is in the air"))
+		return endDaemon(stop, ended, 2)
 	}
 }
 
@@ -134,14 +141,11 @@ func endDaemon(stop func(), ended <-chan error, n int) error {
 }
 
 // reloadDaemon goes over to the plans as the files say now, or says why it does not.
-func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, files []string) {
+func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, http plans.HTTP, files []string) {
 	s.tellSystemd(systemd.Reloading("reading the plans again"))
 	all, err := loadAll(files)
 	if err == nil {
 		err = d.Reload(all)
-	}
-	if err == nil {
-		err = server.Reload()
 	}
 	status := "the plans were read again"
 	if err != nil {
@@ -149,6 +153,12 @@ func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, files []s
 		s.log.Error(status, "error", err)
 	} else {
 		s.log.Info(status)
+		if err := server.Reload(); err != nil {
+			s.log.Error("the token of the HTTP endpoint cannot be read again: the old one holds", "error", err)
+		}
+		if !reflect.DeepEqual(all[0].HTTP, http) {
+			s.log.Warn("the plan's http settings have changed: they hold from the next start of the daemon on")
+		}
 	}
 	s.tellSystemd(systemd.Ready(status))
 }
