@@ -113,6 +113,8 @@ func (a *approach) add(s paceSample) {
 			return // the daemon has not reported anew
 		}
 		a.samples = nil // a clock was set back
+	case n > 0 && s.left < a.samples[n-1].left/4:
+		a.samples = nil // it has caught up all at once: nothing follows for what comes
 	case n >= paceLooks && s.at.Sub(a.samples[n-2].at) < paceWindow/paceSamples:
 		a.samples = a.samples[:n-1]
 	}

@@ -183,3 +183,24 @@ func TestNoPaceOfOneLook(t *testing.T) {
 		}
 	})
 }
+
+// TestCatchUpForgets: what came all at once, as when the way between the sites is open
+// again, tells nothing of what follows.
+func TestCatchUpForgets(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 1)
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		b.must(b.world.HaltReplay("b", ref("volume-0")))
+		stop := b.writer(ref("volume-0"))
+		time.Sleep(5 * time.Minute)
+		b.must(b.world.ResumeReplay("b", ref("volume-0")))
+		time.Sleep(20 * time.Second)
+		b.world.SetReplayRate("b", 30)
+		time.Sleep(time.Minute + 30*time.Second)
+		stop()
+		if c := copyOf(m.last(), "volume-0"); c.CatchUpSeconds != nil || !c.FallsBehind {
+			t.Errorf("%+v", c)
+		}
+	})
+}

@@ -108,8 +108,8 @@ func (t *trails) standsBySnapshots(plan *plans.Plan, primary, s *replay.SiteEvid
 	if k.checks < trailChecks || e.Now.Sub(k.since) < patience {
 		return one, since
 	}
-	what := fmt.Sprintf("rbd-mirror at %s says that it replays, but has come no further for %v, while %s of %s: the oldest is %v old",
-		s.Site, e.Now.Sub(k.since).Round(time.Second), plural(uint64(len(awaited)), "mirror snapshot waits", "mirror snapshots wait"),
+	what := fmt.Sprintf("rbd-mirror at %s says that it replays, but has come no further for %v, and is still to take %s of %s: the oldest is %v old",
+		s.Site, e.Now.Sub(k.since).Round(time.Second), plural(uint64(len(awaited)), "mirror snapshot", "mirror snapshots"),
 		primary.Site, e.Now.Sub(awaited[0].Created).Round(time.Second))
 	return signal(SignalReplayStuck, s.Site, what, stuckNext(plan, s.Site)), k.since
 }

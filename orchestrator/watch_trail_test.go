@@ -35,7 +35,7 @@ func TestWatchSnapshotReplayStuck(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		s := m.signals(orchestrator.SignalReplayStuck)
-		if len(s) != 1 || !has(s, "rbd/vm-1") || s[0].Site != "b" || !strings.Contains(s[0].What, "mirror snapshots wait") {
+		if len(s) != 1 || !has(s, "rbd/vm-1") || s[0].Site != "b" || !strings.Contains(s[0].What, "mirror snapshots of a: the oldest is ") {
 			t.Errorf("%+v; %s", s, codes(m.last()))
 		}
 		b.must(b.world.ResumeReplay("b", ref("vm-1")))
