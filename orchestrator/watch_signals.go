@@ -23,6 +23,7 @@ const (
 	SignalCopiesDiffer   = "copies-differ"
 	SignalUnverified     = "verification-failed"
 	SignalWatchFault     = "watch-fault"
+	SignalManualStep     = "manual-step"
 )
 
 // WatchSignals is the one table of those signals: how much each matters, and what
@@ -41,6 +42,7 @@ var WatchSignals = []struct {
 	{SignalDaemonFails, alert.Warning, "an rbd-mirror that Drover runs cannot be started"},
 	{SignalConvergeFailed, alert.Warning, "drift could not be repaired"},
 	{SignalUnverified, alert.Warning, "the background verification could not be made"},
+	{SignalManualStep, alert.Warning, "a run waits at a manual step until a person says that it is done"},
 	{SignalDrift, alert.Info, "the sites are not as the plan says"},
 }
 
@@ -159,7 +161,7 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 				options = append(options, c.Keep)
 			}
 		}
-		s.Details = EvidenceDetails(e)
+		s.Details = evidenceDetails(e)
 	} else {
 		for _, site := range plan.Sites {
 			options = append(options, site.Name)
@@ -170,12 +172,17 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	}
 	s.Next = cmp.Or(strings.Join(commands, " or "), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
 	if e != nil && len(options) > 0 {
-		s.Asks = &alert.Question{Kind: "resync", Subject: h.ID, Evidence: e.Hash, Options: options}
+		s.Asks = &alert.Question{Kind: alert.AskResync, Subject: h.ID, Evidence: e.Hash, Options: options}
 	}
 }
 
-// EvidenceDetails is the evidence of a split-brain in short, for a message.
-func EvidenceDetails(e *SplitEvidence) []alert.Detail {
+// ResyncAllCommand is the command that decides all split-brains of a plan at once.
+func ResyncAllCommand(plan *plans.Plan) string {
+	return "drover resync " + shellLine(plan.File) + " --all --keep SITE --dry-run shows all of it; then the same without --dry-run"
+}
+
+// evidenceDetails is the evidence of a split-brain in short, for a message.
+func evidenceDetails(e *SplitEvidence) []alert.Detail {
 	out := []alert.Detail{{Name: "evidence", Text: e.Why}}
 	if e.Common != nil {
 		out = append(out, alert.Detail{Name: "last common point", Text: e.Common.Text})
