@@ -26,9 +26,10 @@ type Watch struct {
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
 
-	// Of the checks, which come one after another.
+	pace Pace // of the checks, which come one after another
+	// Of the last check that could read the records; checks come one after another.
 	silences []alert.Silence
-	pace     Pace
+	waiting  []Waiting
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
@@ -47,6 +48,9 @@ type WatchOptions struct {
 	Hands HandsFor
 	// Checked is given each check, one at a time; the next waits for it.
 	Checked func(CheckResult)
+	// Newer is the evidence of a halt that people are shown instead of what was
+	// recorded with it, where there is any; may be nil.
+	Newer func(role Role, halt string) *SplitEvidence
 	// Stood is told when the watch begins to act or to stand by; may be nil.
 	Stood func(Standing)
 	// Panicked is told of a panic in a check, which is contained; may be nil.
@@ -96,6 +100,8 @@ type CheckResult struct {
 	Halts []Halt
 	// Silences are those that are not over, by the last look that could read them.
 	Silences []alert.Silence
+	// Waiting are the manual steps that runs wait at, by that look too.
+	Waiting []Waiting
 	// Drift is how many changes an apply would make, by the last look.
 	Drift int
 	// Applied is how the repair of drift went that has ended since the last check.

@@ -50,9 +50,10 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {
 			w.silences = book.Silences(w.options.Now())
+			w.waiting = WaitingSteps(w.plan, sites, book, w.options.Now())
 		}
 	}
-	result.Silences, result.Abandoned = w.silences, sites.abandoned()
+	result.Silences, result.Waiting, result.Abandoned = w.silences, w.waiting, sites.abandoned()
 	if t != nil {
 		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
 			return nil
@@ -64,8 +65,12 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	if t != nil && t.unrecorded != nil {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))
 	}
+	w.renew(result)
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
 	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
+	for i := range result.Waiting {
+		result.Signals = append(result.Signals, result.Waiting[i].signal(w.plan))
+	}
 	if t != nil {
 		t.shots.explain(result.Signals)
 		result.Signals = append(result.Signals, t.trails.look(ctx, w.plan, sites, seen)...)
@@ -77,6 +82,23 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	}
 	result.Took = time.Since(began)
 	return result
+}
+
+// renew puts the newest evidence in the place of that which halts were recorded with.
+func (w *Watch) renew(result *CheckResult) {
+	if w.options.Newer == nil {
+		return
+	}
+	result.Halts = slices.Clone(result.Halts)
+	for i := range result.Halts {
+		h := &result.Halts[i]
+		if !h.ofSplit() {
+			continue
+		}
+		if e := w.options.Newer(result.Role, h.ID); e != nil {
+			h.Split = e
+		}
+	}
 }
 
 // moves are the runs that have images in their hands.

@@ -29,6 +29,7 @@ const (
 	SignalDrillFailed    = "drill-failed"
 	SignalDrillOverdue   = "drill-overdue"
 	SignalDrillLeft      = "drill-leftover"
+	SignalManualStep     = "manual-step"
 )
 
 // WatchSignals is the one table of those signals: how much each matters, and what
@@ -51,6 +52,7 @@ var WatchSignals = []struct {
 	{SignalDrillFailed, alert.Warning, "the last drill has found that the other site would not serve as planned"},
 	{SignalDrillOverdue, alert.Warning, "no drill has passed or failed for longer than the plan's schedule lets it"},
 	{SignalDrillLeft, alert.Warning, "clones or snapshots of a drill are there after its expiry"},
+	{SignalManualStep, alert.Warning, "a run waits at a manual step until a person says that it is done"},
 	{SignalDrift, alert.Info, "the sites are not as the plan says"},
 }
 
@@ -198,7 +200,7 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 				options = append(options, c.Keep)
 			}
 		}
-		s.Details = EvidenceDetails(e)
+		s.Details = evidenceDetails(e)
 	} else {
 		for _, site := range plan.Sites {
 			options = append(options, site.Name)
@@ -209,12 +211,17 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	}
 	s.Next = cmp.Or(strings.Join(commands, " or "), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
 	if e != nil && len(options) > 0 {
-		s.Asks = &alert.Question{Kind: "resync", Subject: h.ID, Evidence: e.Hash, Options: options}
+		s.Asks = &alert.Question{Kind: alert.AskResync, Subject: h.ID, Evidence: e.Hash, Options: options}
 	}
 }
 
-// EvidenceDetails is the evidence of a split-brain in short, for a message.
-func EvidenceDetails(e *SplitEvidence) []alert.Detail {
+// ResyncAllCommand is the command that decides all split-brains of a plan at once.
+func ResyncAllCommand(plan *plans.Plan) string {
+	return "drover resync " + shellLine(plan.File) + " --all --keep SITE --dry-run shows all of it; then the same without --dry-run"
+}
+
+// evidenceDetails is the evidence of a split-brain in short, for a message.
+func evidenceDetails(e *SplitEvidence) []alert.Detail {
 	out := []alert.Detail{{Name: "evidence", Text: e.Why}}
 	if e.Common != nil {
 		out = append(out, alert.Detail{Name: "last common point", Text: e.Common.Text})

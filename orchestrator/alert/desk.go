@@ -27,6 +27,15 @@ type Options struct {
 	// Immediate are the codes that open at their first check where they are
 	// critical, because whoever finds them has looked twice.
 	Immediate []string
+	// Recorded are the codes of what is read from records and not observed: they
+	// open at their first check, are over at the first that does not find them, and
+	// are known however many sites are silent.
+	Recorded []string
+	// Crowds are, by code, the signals that are told together once they are many,
+	// though each has a key of its own.
+	Crowds map[string]Crowd
+	// AnswerWithin is how long a question may be answered.
+	AnswerWithin time.Duration
 	// Effects are, for the code of a cause, the codes that merely follow from it at
 	// the same site. They are shown with their cause, unless they are more severe,
 	// and are silent where it is silenced.
@@ -64,6 +73,7 @@ func DefaultOptions(plan string, routes []Route) Options {
 		FailingAfter: 10 * time.Minute,
 		Forget:       7 * 24 * time.Hour,
 		BeatEvery:    time.Minute,
+		AnswerWithin: time.Hour,
 	}
 }
 

@@ -40,7 +40,7 @@ func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences [
 			w = &watch{subject: g.subject}
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
-		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing
+		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing && !d.recorded(g.Code)
 		d.look(now, w, g, unseen)
 	}
 	d.forget(now)
@@ -67,7 +67,7 @@ func (d *Desk) look(now time.Time, w *watch, g *group, unseen bool) {
 	w.Absent, in.Gone = time.Time{}, false
 	in.Quiet = len(g.signals) == 0 || g.cause != nil
 	if len(g.signals) > 0 {
-		in.learn(g, unseen, d.flapping(w, in))
+		d.learn(now, in, g, unseen, d.flapping(w, in))
 	}
 	d.tell(now, in)
 }
@@ -85,7 +85,7 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 	}
 	severity := graver(Info, g.signals[0].Severity)
 	held := w.Checks >= 2 && now.Sub(w.Began) >= d.options.HoldOff[severity]
-	if held || severity == Critical && slices.Contains(d.options.Immediate, g.Code) {
+	if held || d.recorded(g.Code) || severity == Critical && slices.Contains(d.options.Immediate, g.Code) {
 		d.openIncident(now, w, g)
 	}
 }
@@ -101,7 +101,7 @@ func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
 		Flapping: d.options.Flaps > 0 && len(d.recent(now, w.Opens)) > d.options.Flaps,
 	}
 	in.Now = Message{ID: in.ID, Kind: Opened, Plan: d.options.Plan, Since: now}
-	in.learn(g, false, d.flapping(w, in))
+	d.learn(now, in, g, false, d.flapping(w, in))
 	d.memory.Incidents = append(d.memory.Incidents, in)
 	d.tell(now, in)
 }
@@ -122,6 +122,9 @@ func (d *Desk) absent(now time.Time, w *watch, unseen bool) {
 	}
 	in.Gone = true
 	settle := d.options.Settle[in.Now.Severity]
+	if d.recorded(in.Now.Code) {
+		settle = 0
+	}
 	if in.Flapping {
 		settle = max(settle, d.options.FlapWindow)
 	}
@@ -132,6 +135,9 @@ func (d *Desk) absent(now time.Time, w *watch, unseen bool) {
 	in.say(now, Resolved)
 	w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
 }
+
+// recorded tells whether a code is of what is read from records.
+func (d *Desk) recorded(code string) bool { return slices.Contains(d.options.Recorded, code) }
 
 // flapping says of an incident that it keeps coming and going.
 func (d *Desk) flapping(w *watch, in *incident) []Detail {

@@ -58,7 +58,13 @@ func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
 func newStage(t *testing.T, images int) *stage {
 	t.Helper()
-	plan, err := plans.Parse("plan.yaml", []byte(shop))
+	return newStageOf(t, shop, images)
+}
+
+// newStageOf is the stage of a plan for the pool rbd of sites a and b.
+func newStageOf(t *testing.T, text string, images int) *stage {
+	t.Helper()
+	plan, err := plans.Parse("plan.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

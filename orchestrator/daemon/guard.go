@@ -40,7 +40,8 @@ type guard struct {
 	storing sync.Mutex // held while the memory is stored
 	stored  []byte     // what was stored last, but for its clock
 
-	word sync.Mutex // one answer of a person at a time
+	word  sync.Mutex // one answer of a person at a time that is carried out
+	steps sync.Mutex // one approval of a manual step at a time
 
 	mu      sync.Mutex
 	desk    *alert.Desk // nil: this process tells nobody
@@ -49,7 +50,8 @@ type guard struct {
 	fault   error       // of the last check
 	seen    []serve.Condition
 	refused map[string]error // by channel: why the last message was not taken
-	// fresh is evidence that is newer than that of the halt, by the halt's id.
+	// fresh is evidence that is newer than that of the halt, by the halt's id. The
+	// desk remembers it too.
 	fresh map[string]*orchestrator.SplitEvidence
 	// attempts are how what people have chosen has failed, by the halt's id.
 	attempts map[string]string
@@ -57,7 +59,42 @@ type guard struct {
 
 // effects are the problems that merely follow from another of the same site.
 var effects = map[string][]string{
-	"site-unknown": {daemonComplains, "image-unknown", "daemon-unknown", "daemon-stopped", "no-daemon", "stale-report", "lagging", "records-unreadable", orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed},
+	string(replay.ProblemSiteUnknown): words(
+		replay.ProblemDaemonComplains, replay.ProblemImageUnknown, orchestrator.ProblemDaemonUnknown, orchestrator.ProblemDaemonStopped,
+		replay.ProblemNoDaemon, replay.ProblemReportStale, replay.ProblemReportsUnknown, replay.ProblemDaemonsUnknown,
+		replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
+		orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
+	),
+}
+
+// cannotReach are the problems of a site whose cause, while another is silent, is that
+// rbd-mirror cannot reach that one.
+var cannotReach = words(replay.ProblemDaemonComplains, replay.ProblemReportStale)
+
+func words(codes ...replay.ProblemCode) []string {
+	var out []string
+	for _, c := range codes {
+		out = append(out, string(c))
+	}
+	return out
+}
+
+// crowdOver is how many split-brains are told each by itself, with buttons.
+const crowdOver = 3
+
+// crowds are the problems that are told as one where they are many at once.
+func crowds(plan *plans.Plan) map[string]alert.Crowd {
+	return map[string]alert.Crowd{orchestrator.SignalSplitBrain: {
+		Over: crowdOver,
+		What: func(images int) string {
+			if images == 1 {
+				return "1 image more is halted: its copies contradict each other"
+			}
+			return fmt.Sprintf("%d images are halted: their copies contradict each other", images)
+		},
+		Next: orchestrator.ResyncAllCommand(plan),
+		Why:  "so many images, each with evidence of its own, cannot be decided by one press; the command shows the evidence of all, and asks once",
+	}}
 }
 
 func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
@@ -80,7 +117,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		}
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
-		Open: o.Open, Hands: o.Hands, Checked: g.look, Stood: g.stood, Now: o.Now, Version: o.Version,
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version,
 		Panicked: func(value any, stack []byte) {
 			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
 			g.mu.Lock()
@@ -181,6 +218,7 @@ func (g *guard) at(role orchestrator.Role) *alert.Desk {
 		}
 	}
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
+	o.Recorded, o.Crowds, o.AnswerWithin = []string{orchestrator.SignalManualStep}, crowds(g.plan), g.plan.Notifications.AnswerTime()
 	o.Immediate, o.Effects, o.Seed = []string{orchestrator.SignalSplitBrain}, effects, uint64(time.Now().UnixNano()) //nolint:gosec // it spreads attempts, and nothing else
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
@@ -188,6 +226,7 @@ func (g *guard) at(role orchestrator.Role) *alert.Desk {
 		g.log.Error("what still holds is told anew", "error", err)
 	}
 	g.desk = desk
+	g.recallFresh(desk.Memory())
 	g.storing.Lock()
 	defer g.storing.Unlock()
 	g.stored = nil
@@ -249,7 +288,10 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		return
 	}
 	now := g.o.Now()
-	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Blind, r.Silences)
+	if len(r.Blind) == 0 {
+		g.forgetFresh(desk, r.Halts)
+	}
+	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Blind, r.Silences)
 	if beat, due := desk.Beat(now, fault == nil); due {
 		g.beat(beat)
 	}
@@ -258,18 +300,15 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	g.poke()
 }
 
-// daemonComplains is the code of what rbd-mirror itself has to complain of.
-const daemonComplains = string(replay.ProblemDaemonComplains)
-
-// attributed lays what daemons complain of while a site is silent to that site: it
-// is what they cannot reach.
+// attributed lays to a silent site what others have to complain of because their
+// daemons cannot reach it.
 func attributed(signals []alert.Signal, blind []string) []alert.Signal {
 	if len(blind) == 0 {
 		return signals
 	}
 	signals = slices.Clone(signals)
 	for i := range signals {
-		if signals[i].Code == daemonComplains {
+		if slices.Contains(cannotReach, signals[i].Code) {
 			signals[i].Site = blind[0]
 		}
 	}

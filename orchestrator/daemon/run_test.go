@@ -113,7 +113,7 @@ func TestFailedRunIsTold(t *testing.T) {
 		}
 		said := false
 		for _, d := range last.Details {
-			said = said || d.Name == "last attempt" && strings.Contains(d.Text, "no place for a copy") && strings.Contains(d.Text, "<@U1>")
+			said = said || d.Name == "last attempt" && strings.Contains(d.Text, "no place for a copy") && strings.Contains(d.Text, "U1")
 		}
 		if !said || last.Asks == nil {
 			t.Errorf("the last message: %+v", last)

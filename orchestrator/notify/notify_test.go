@@ -35,7 +35,8 @@ func splitBrain() alert.Message {
 		Asks: &alert.Question{
 			Kind: "resync", Subject: "h1", Evidence: "e5f0", Options: []string{"a", "b"}, Until: began.Add(time.Hour),
 		},
-		Since: began, At: began.Add(90 * time.Second),
+		Choices: []alert.Choice{{Who: "U1", Name: "ann", Channel: "chat", Option: "a", At: began.Add(time.Minute)}},
+		Since:   began, At: began.Add(90 * time.Second),
 	}
 	for i := range 12 {
 		m.Worst = append(m.Worst, fmt.Sprintf("vms/db%d", i))

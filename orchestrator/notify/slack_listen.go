@@ -41,12 +41,16 @@ type Press struct {
 	Channel    string // name in the plan
 	IncidentID string
 	User       string // Slack's id of who has pressed
+	Name       string // and the name that Slack has for them, as far as it says
 	Action     string // Acknowledge or Choose
 	// What was asked, and the option chosen; empty for Acknowledge.
 	Kind, Subject, Option, Evidence string
 	// At is when the press came here.
 	At time.Time
 }
+
+// Who names the person who has pressed.
+func (p Press) Who() string { return "Slack user " + who(p.User, line(p.Name)) }
 
 // Listener hears the buttons of the channels that share one Slack app, by Socket
 // Mode: it calls Slack, so no port has to be open. Slack tells each press to one
@@ -206,7 +210,7 @@ func (l *Listener) handle(ctx context.Context, k *keys, c slack.InteractionCallb
 			continue
 		}
 		reply, err := press(Press{
-			Plan: v.Plan, Channel: v.Channel, IncidentID: v.Incident, User: c.User.ID, Action: v.Action,
+			Plan: v.Plan, Channel: v.Channel, IncidentID: v.Incident, User: c.User.ID, Name: c.User.Name, Action: v.Action,
 			Kind: v.Kind, Subject: v.Subject, Option: v.Option, Evidence: v.Evidence, At: l.o.now(),
 		})
 		if err != nil {
