@@ -116,13 +116,13 @@ type Channel interface {
 	// Name is the channel's name in the plan.
 	Name() string
 	// Send delivers a message. last is the receipt of the incident's last message
-	// that this channel has taken. An error that [Permanent] wraps is not tried
-	// again.
+	// that this channel has taken. An error that [Permanent] wraps is tried again
+	// only now and then.
 	Send(ctx context.Context, m Message, last Receipt) (Receipt, error)
 }
 
-// Permanent marks an error that trying again does not mend, such as a refused
-// token.
+// Permanent marks an error that trying again does not mend by itself, such as a
+// refused token.
 func Permanent(err error) error { return &permanent{err} }
 
 type permanent struct{ err error }

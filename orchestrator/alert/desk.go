@@ -115,8 +115,8 @@ func (d *Desk) takeUp() {
 		in.Threads = slices.DeleteFunc(in.Threads, func(t *thread) bool { return gone(t.Channel) })
 		for _, t := range in.Threads {
 			t.putBack()
-			if t.Next != nil {
-				t.Next.Parked = false
+			if t.Next != nil && t.Next.Refused > 0 {
+				t.Next.NotBefore = time.Time{}
 			}
 		}
 	}

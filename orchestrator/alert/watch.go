@@ -12,13 +12,17 @@ import (
 type watch struct {
 	subject
 	Began  time.Time `json:"began,omitzero"`  // it holds since; zero when it does not
-	Checks int       `json:"checks"`          // that found it to hold since then
+	Checks int       `json:"checks"`          // that found it to hold since then, up to checksCounted
 	Absent time.Time `json:"absent,omitzero"` // it is open, and not found since
 	Open   string    `json:"open,omitempty"`  // id of its open incident
 	// Opens are the times within Options.FlapWindow at which it opened, or would
 	// have if it had not been flapping.
 	Opens []time.Time `json:"opens,omitempty"`
 }
+
+// checksCounted is how many checks must find what holds before it is told. More are
+// not counted: what is stored would be another after each check.
+const checksCounted = 2
 
 // Check is given all that holds now. What a check before this one has found, and
 // this one has not, is taken to be over, but for signals of sites that are blind:
@@ -55,7 +59,7 @@ func (d *Desk) look(now time.Time, w *watch, g *group, unseen bool) {
 	if w.Began.IsZero() {
 		w.Began = now
 	}
-	w.Checks++
+	w.Checks = min(w.Checks+1, checksCounted)
 	in := d.incident(w.Open)
 	if in == nil {
 		d.pending(now, w, g)
@@ -84,7 +88,7 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 		return
 	}
 	severity := graver(Info, g.signals[0].Severity)
-	held := w.Checks >= 2 && now.Sub(w.Began) >= d.options.HoldOff[severity]
+	held := w.Checks >= checksCounted && now.Sub(w.Began) >= d.options.HoldOff[severity]
 	if held || d.recorded(g.Code) || severity == Critical && slices.Contains(d.options.Immediate, g.Code) {
 		d.openIncident(now, w, g)
 	}

@@ -153,7 +153,7 @@ func (d *Daemon) begin(g *guard) {
 }
 
 // Reload goes over to other plans, or to the same ones as they are now. Those that
-// have not changed go on untouched; of those that have, the old one ends before the
+// have not changed go on untouched, and try again what no channel has taken; of those that have, the old one ends before the
 // new one begins. Where a plan cannot be looked after all stays as it was, and the
 // error says why.
 func (d *Daemon) Reload(all []*plans.Plan) error {
@@ -173,6 +173,7 @@ func (d *Daemon) Reload(all []*plans.Plan) error {
 	for name, old := range before {
 		if g := guards[name]; g != nil && g.plan.Fingerprint() == old.plan.Fingerprint() && g.plan.File == old.plan.File {
 			guards[name] = old
+			old.retry() // a secret may have been replaced where it is kept
 			continue
 		}
 		old.stop()

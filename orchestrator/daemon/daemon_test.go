@@ -423,6 +423,61 @@ func TestChannelOutage(t *testing.T) {
 	})
 }
 
+// TestRefusedForGood wants a message that a channel refuses, as with a token that
+// was taken back, to be tried again: by itself, and at once where a reload, of a plan
+// that has not changed, says that something was mended. Until then it is counted.
+func TestRefusedForGood(t *testing.T) {
+	for name, c := range map[string]struct {
+		reload bool
+		within time.Duration
+	}{
+		"by itself":   {false, 11 * time.Minute},
+		"by a reload": {true, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newStage(t, 1)
+				d, end := s.begin()
+				defer end()
+				waiting := func() float64 {
+					families, err := d.options.Metrics.Registry().Gather()
+					s.must(err)
+					for _, f := range families {
+						if f.GetName() == "drover_notifications_waiting" {
+							return f.GetMetric()[0].GetGauge().GetValue()
+						}
+					}
+					return -1
+				}
+				s.mu.Lock()
+				s.down = alert.Permanent(errors.New("answered 404"))
+				s.mu.Unlock()
+				s.world.Vanish("b")
+				time.Sleep(2 * time.Hour)
+				if n := waiting(); n != 1 {
+					t.Errorf("%v messages wait", n)
+				}
+				s.mu.Lock()
+				s.down = nil
+				s.mu.Unlock()
+				if c.reload {
+					same, err := plans.Parse("plan.yaml", []byte(shop))
+					s.must(err)
+					s.must(d.Reload([]*plans.Plan{same}))
+				}
+				time.Sleep(c.within)
+				if _, short := s.take(); short != "opened site-unknown" {
+					t.Errorf("told: %q", short)
+				}
+				time.Sleep(2 * time.Second)
+				if n := waiting(); n != 0 {
+					t.Errorf("%v messages wait in the end", n)
+				}
+			})
+		})
+	}
+}
+
 // TestReload wants a plan that has not changed to be left alone, one that has to be
 // begun anew, and one that cannot be to change nothing.
 func TestReload(t *testing.T) {

@@ -27,6 +27,17 @@ func (g *guard) poke() {
 	}
 }
 
+// retry has all that could not be sent tried again now.
+func (g *guard) retry() {
+	g.mu.Lock()
+	desk := g.desk
+	g.mu.Unlock()
+	if desk != nil {
+		desk.Retry()
+		g.poke()
+	}
+}
+
 // post sends what is due until ctx ends.
 func (g *guard) post(ctx context.Context) {
 	tick := time.NewTicker(postEvery)
@@ -48,8 +59,10 @@ func (g *guard) sendDue(ctx context.Context) {
 	desk := g.desk
 	g.mu.Unlock()
 	if desk == nil {
+		g.o.Metrics.Waiting(g.plan.Name, nil)
 		return
 	}
+	g.o.Metrics.Waiting(g.plan.Name, desk.Waiting())
 	due := desk.Due(g.o.Now())
 	if len(due) == 0 {
 		return

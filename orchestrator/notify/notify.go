@@ -117,9 +117,10 @@ func (c *channel) Name() string { return c.Channel.Name }
 func (c *channel) String() string { return c.Type + " channel " + c.Channel.Name }
 
 // Send delivers a message. What a failed call returns is a [*Failure], or one
-// that [alert.Permanent] wraps. Beats go to heartbeats, and nothing else does.
+// that [alert.Permanent] wraps. Beats go to heartbeats, and nothing else does but
+// tests.
 func (c *channel) Send(ctx context.Context, m alert.Message, last alert.Receipt) (alert.Receipt, error) {
-	if (m.Kind == alert.Beat) != (c.Type == plans.ChannelHeartbeat) {
+	if m.Kind != alert.Test && (m.Kind == alert.Beat) != (c.Type == plans.ChannelHeartbeat) {
 		return last, nil
 	}
 	k, err := reveal(c.Channel)

@@ -71,6 +71,7 @@ func filled() *serve.Metrics {
 	m.Leads("databases", true)
 	m.Checked("databases", 300*time.Millisecond, nil)
 	m.Sent("databases", "chat", string(alert.Opened), nil)
+	m.Waiting("databases", map[string]int{"chat": 1})
 	m.RunSeen("databases", orchestrator.Switchover, orchestrator.RunDone)
 	m.Abandoned("databases", "a", 3)
 	m.Drilled("databases", &reports.Summary{
@@ -231,18 +232,23 @@ func TestCounters(t *testing.T) {
 	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunStuck)
 	m.Abandoned("databases", "a", 2)
 	m.Abandoned("others", "a", 5)
+	m.Waiting("databases", map[string]int{"chat": 3, "mail": 0})
+	m.Waiting("others", map[string]int{"chat": 9})
+	m.Waiting("others", nil)
 	m.Saw(report())
 	expect(t, m, `
 drover_check_errors_total{} 1
 drover_check_last_success_timestamp_seconds{} 0
 drover_notifications_total{channel=chat,kind=opened,result=failed} 1
 drover_notifications_total{channel=chat,kind=opened,result=sent} 1
+drover_notifications_waiting{channel=chat} 3
+drover_notifications_waiting{channel=mail} 0
 drover_pool_full_seconds{pool=rbd,site=a} 3600
 drover_runs_total{outcome=stuck,runbook=failover} 1
 drover_site_abandoned_calls{site=a} 2
 drover_site_abandoned_calls{site=a} 5
 drover_transitions_total{from=replaying,to=split-brain} 1`,
-		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_pool_full_seconds", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
+		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_notifications_waiting", "drover_pool_full_seconds", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
 }
 
 // TestWatch: a plan's counters begin at zero, and a channel that a reload takes
@@ -253,6 +259,7 @@ func TestWatch(t *testing.T) {
 	plan.Notifications.Channels = []plans.Channel{{Name: "beat", Type: plans.ChannelHeartbeat}, {Name: "mail", Type: plans.ChannelEmail}}
 	m.Watch(plan)
 	m.Sent("databases", "mail", "opened", nil)
+	m.Waiting("databases", map[string]int{"mail": 1})
 	plan = &plans.Plan{Name: "databases"}
 	plan.Notifications.Channels = []plans.Channel{{Name: "beat", Type: plans.ChannelHeartbeat}}
 	m.Watch(plan)
@@ -261,7 +268,7 @@ drover_check_errors_total{} 0
 drover_notifications_total{channel=beat,kind=beat,result=failed} 0
 drover_notifications_total{channel=beat,kind=beat,result=sent} 0
 drover_notifications_total{channel=beat,kind=test,result=failed} 0
-drover_notifications_total{channel=beat,kind=test,result=sent} 0`, "drover_check_errors_total", "drover_notifications_total")
+drover_notifications_total{channel=beat,kind=test,result=sent} 0`, "drover_check_errors_total", "drover_notifications_total", "drover_notifications_waiting")
 }
 
 func TestForget(t *testing.T) {
