@@ -34,11 +34,13 @@ type Watch struct {
 	reopening atomic.Bool
 	took      atomic.Int64 // by the last check, in nanoseconds
 	opening   sync.WaitGroup
+	looking   sync.RWMutex // held by checks without a tenure, as long as they use the sites
 
 	mu       sync.Mutex
 	standing Standing
 	tenure   *tenure // while it acts
 	pending  []Entry // of the history, that no site has taken yet
+	losses   []loss  // of the right to act
 }
 
 // WatchOptions are how a watch reaches the sites, and whom it tells.
@@ -196,7 +198,10 @@ func (w *Watch) reopen(ctx context.Context) {
 		if more == nil {
 			return
 		}
-		w.sites.Store(more)
+		if !w.sites.CompareAndSwap(sites, more) {
+			more.closeBut(sites) // all were opened anew meanwhile
+			return
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.tenure != nil {

@@ -18,6 +18,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 		ctx = t.ctx
 	case standing.Role != RoleAlone:
 		return
+	default:
+		w.looking.RLock()
+		defer w.looking.RUnlock()
 	}
 	began := time.Now()
 	result := w.check(ctx, t, slot)
@@ -64,6 +67,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))
 	}
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	result.Signals = append(result.Signals, w.lossSignals()...)
 	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	if t != nil {
 		t.shots.explain(result.Signals)
