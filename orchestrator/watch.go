@@ -94,6 +94,8 @@ type CheckResult struct {
 	Signals []alert.Signal
 	// Blind are the sites that do not answer.
 	Blind []string
+	// Unseen is what the check could not learn, at these or at others.
+	Unseen []alert.Unseen
 	// Halts are all that are open.
 	Halts []Halt
 	// Silences are those that are not over, by the last look that could read them.

@@ -250,7 +250,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		return
 	}
 	now := g.o.Now()
-	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Blind, r.Silences)
+	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Unseen, r.Silences)
 	if beat, due := desk.Beat(now, fault == nil); due {
 		g.beat(beat)
 	}
