@@ -29,6 +29,8 @@ type Watch struct {
 	// Of the checks, which come one after another.
 	silences []alert.Silence
 	pace     Pace
+	// aloneSince is since when sites answer, and none lets it act.
+	aloneSince time.Time
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool

@@ -79,6 +79,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Signals = append(result.Signals, w.drillSignals(t, result)...)
 		t.last.Store(seen.report)
 	}
+	w.aloneSignals(t != nil, result)
 	result.Took = time.Since(began)
 	return result
 }

@@ -251,7 +251,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	}
 	now := g.o.Now()
 	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Unseen, r.Silences)
-	if beat, due := desk.Beat(now, fault == nil); due {
+	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}
 	// A site that is silent makes storing slow, and must not hold up the next check.
