@@ -30,16 +30,20 @@ type Watch struct {
 	// Of the last check that could read the records; checks come one after another.
 	silences []alert.Silence
 	waiting  []Waiting
+	// aloneSince is since when sites answer, and none lets it act.
+	aloneSince time.Time
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
 	took      atomic.Int64 // by the last check, in nanoseconds
 	opening   sync.WaitGroup
+	looking   sync.RWMutex // held by checks without a tenure, as long as they use the sites
 
 	mu       sync.Mutex
 	standing Standing
 	tenure   *tenure // while it acts
 	pending  []Entry // of the history, that no site has taken yet
+	losses   []loss  // of the right to act
 }
 
 // WatchOptions are how a watch reaches the sites, and whom it tells.
@@ -96,6 +100,8 @@ type CheckResult struct {
 	Signals []alert.Signal
 	// Blind are the sites that do not answer.
 	Blind []string
+	// Unseen is what the check could not learn, at these or at others.
+	Unseen []alert.Unseen
 	// Halts are all that are open.
 	Halts []Halt
 	// Silences are those that are not over, by the last look that could read them.
@@ -202,7 +208,10 @@ func (w *Watch) reopen(ctx context.Context) {
 		if more == nil {
 			return
 		}
-		w.sites.Store(more)
+		if !w.sites.CompareAndSwap(sites, more) {
+			more.closeBut(sites) // all were opened anew meanwhile
+			return
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.tenure != nil {

@@ -18,6 +18,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 		ctx = t.ctx
 	case standing.Role != RoleAlone:
 		return
+	default:
+		w.looking.RLock()
+		defer w.looking.RUnlock()
 	}
 	began := time.Now()
 	result := w.check(ctx, t, slot)
@@ -46,6 +49,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		return nil
 	}
 	result.Report, result.At, result.Blind = seen.report, seen.report.At, seen.report.Summary.Silent
+	result.Unseen = unseenIn(seen.report)
 	if seen.obs.Records != nil {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {
@@ -67,6 +71,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	}
 	w.renew(result)
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	result.Signals = append(result.Signals, w.lossSignals()...)
 	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	for i := range result.Waiting {
 		result.Signals = append(result.Signals, result.Waiting[i].signal(w.plan))
@@ -80,6 +85,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Signals = append(result.Signals, w.drillSignals(t, result)...)
 		t.last.Store(seen.report)
 	}
+	w.aloneSignals(t != nil, result)
 	result.Took = time.Since(began)
 	return result
 }

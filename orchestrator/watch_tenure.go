@@ -47,15 +47,18 @@ type tenure struct {
 func (w *Watch) seekTenure(ctx context.Context) {
 	for ctx.Err() == nil {
 		t, err := w.admit(ctx)
+		if errors.Is(err, replay.ErrShutOut) {
+			w.lose(ctx, err)
+		}
 		switch {
 		case err == nil:
 			w.act(ctx, t)
-			if w.sites.Load() != t.sites {
+			if w.sites.Load() != t.sites && t.lease.Err() == nil {
 				continue // there are more of them
 			}
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, ErrLeased):
+		case errors.Is(err, ErrLeased) && !errors.Is(err, replay.ErrShutOut):
 			w.stand(Standing{Role: RoleStandby, Why: err.Error()}, nil)
 		default:
 			w.stand(Standing{Role: RoleAlone, Why: err.Error()}, nil)
@@ -118,6 +121,7 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 	t.work.Wait()
 	_ = t.history.Close(ctx) // what a site lacks is copied by a later watch
 	_ = t.ledger.Close(ctx)  // gives the lease back; where it cannot, that ends by itself
+	w.lose(ctx, t.lease.Err())
 }
 
 // enter is the tenure in which something begins, which ends with leave; nil when

@@ -25,10 +25,8 @@ type watch struct {
 const checksCounted = 2
 
 // Check is given all that holds now. What a check before this one has found, and
-// this one has not, is taken to be over, but for signals of sites that are blind:
-// those of which the check could not learn what holds. Signals without a site are
-// not over as long as any site is blind.
-func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences []Silence) {
+// this one has not, is taken to be over, but for what it could not see.
+func (d *Desk) Check(now time.Time, signals []Signal, hidden []Unseen, silences []Silence) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clock(now)
@@ -44,8 +42,7 @@ func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences [
 			w = &watch{subject: g.subject}
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
-		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing && !d.recorded(g.Code)
-		d.look(now, w, g, unseen)
+		d.look(now, w, g, !d.recorded(g.Code) && unseen(hidden, g.subject, d.incident(w.Open)))
 	}
 	d.forget(now)
 }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +44,7 @@ type guard struct {
 
 	mu      sync.Mutex
 	desk    *alert.Desk // nil: this process tells nobody
-	since   time.Time   // it acts, or looks alone
+	life    life        // whether checks come to their ends
 	checked time.Time   // the last check ended
 	fault   error       // of the last check
 	seen    []serve.Condition
@@ -168,6 +167,9 @@ func beats(plan *plans.Plan, channel string) bool {
 // run looks after the plan until ctx ends.
 func (g *guard) run(ctx context.Context) {
 	g.ctx = ctx
+	g.mu.Lock()
+	g.life.last = time.Now()
+	g.mu.Unlock()
 	var post sync.WaitGroup
 	post.Go(func() { g.post(ctx) })
 	err := g.watch.Run(ctx)
@@ -194,7 +196,8 @@ func (g *guard) stood(s orchestrator.Standing) {
 	if !acts {
 		g.desk = nil // whoever acts next goes on from what is stored
 	}
-	g.since, g.checked = time.Now(), time.Time{}
+	g.life.stood(s.Role, time.Now())
+	g.checked = time.Time{}
 }
 
 // at is the desk, which goes on from what was remembered last.
@@ -291,8 +294,8 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	if len(r.Blind) == 0 {
 		g.forgetFresh(desk, r.Halts)
 	}
-	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Blind, r.Silences)
-	if beat, due := desk.Beat(now, fault == nil); due {
+	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Unseen, r.Silences)
+	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}
 	// A site that is silent makes storing slow, and must not hold up the next check.
@@ -328,6 +331,7 @@ func (g *guard) note(r *orchestrator.CheckResult, fault error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.checked, g.fault, g.seen = time.Now(), fault, seen
+	g.life.checked(r.Role, g.checked)
 }
 
 // conditions are what readiness is made of.
@@ -359,23 +363,4 @@ func (g *guard) conditions() []serve.Condition {
 		all = append(all, condition)
 	}
 	return all
-}
-
-// aliveMargin is what a check may take beyond its answer times.
-const aliveMargin = 2 * time.Minute
-
-// alive reports whether checks come to their ends, where this process makes them.
-func (g *guard) alive() bool {
-	role := g.watch.Standing().Role
-	if role != orchestrator.RoleActing && role != orchestrator.RoleAlone {
-		return true
-	}
-	g.mu.Lock()
-	last := g.checked
-	if last.IsZero() {
-		last = g.since
-	}
-	g.mu.Unlock()
-	next := g.times.Next(last)
-	return last.IsZero() || time.Since(next) < cmp.Or(g.plan.Checks.Timeout.Std(), 5*time.Second)*10+aliveMargin
 }
