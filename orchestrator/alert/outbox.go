@@ -123,7 +123,7 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 		l.Parked = true
 		l.Refused++
 	} else {
-		l.NotBefore = now.Add(d.pause(delivery))
+		l.NotBefore = now.Add(max(d.pause(delivery), asksFor(err)))
 	}
 	t.putBack()
 }
@@ -132,6 +132,16 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 func IsPermanent(err error) bool {
 	var p *permanent
 	return errors.As(err, &p)
+}
+
+// asksFor is for how long a channel asks to be left alone; no longer than is waited
+// in any case.
+func asksFor(err error) time.Duration {
+	var busy interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &busy) {
+		return 0
+	}
+	return min(busy.RetryAfter(), lastRetry)
 }
 
 // pause is the time until the next attempt: between half and all of one that
