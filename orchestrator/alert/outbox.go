@@ -132,7 +132,7 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 			l.Refused++
 		}
 	}
-	l.NotBefore = now.Add(d.pause(delivery, whole))
+	l.NotBefore = now.Add(max(d.pause(delivery, whole), asksFor(err)))
 	t.putBack()
 }
 
@@ -140,6 +140,16 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 func IsPermanent(err error) bool {
 	var p *permanent
 	return errors.As(err, &p)
+}
+
+// asksFor is for how long a channel asks to be left alone; no longer than is waited
+// in any case.
+func asksFor(err error) time.Duration {
+	var busy interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &busy) {
+		return 0
+	}
+	return min(busy.RetryAfter(), lastRetry)
 }
 
 // wait is the longest time from an attempt to the next.

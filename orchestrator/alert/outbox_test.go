@@ -438,3 +438,31 @@ func TestOpen(t *testing.T) {
 		t.Errorf("open are %q, want %q", got, want)
 	}
 }
+
+// busy is a channel that asks to be left alone for a while.
+type busy struct{ after time.Duration }
+
+func (busy) Error() string { return "too many messages" }
+
+func (b busy) RetryAfter() time.Duration { return b.after }
+
+// TestAChannelThatAsksToBeLeftAloneIs; but for no longer than any that fails.
+func TestAChannelThatAsksToBeLeftAloneIs(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{40 * time.Second: 40 * time.Second, 24 * time.Hour: 5 * time.Minute} {
+		o := newOffice(t)
+		o.options.Routes = o.options.Routes[:1]
+		o.broken["chat"] = fmt.Errorf("posting: %w", busy{asked})
+		o.signals = signal("lag", alert.Warning, "b")
+		for len(o.tried) == 0 {
+			o.pass(step)
+		}
+		first := o.now
+		for len(o.tried) == 1 {
+			o.now = o.now.Add(time.Second)
+			o.deliver()
+		}
+		if got := o.now.Sub(first); got != want {
+			t.Errorf("asked for %s, it is tried again after %s", asked, got)
+		}
+	}
+}

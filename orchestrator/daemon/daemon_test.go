@@ -134,9 +134,11 @@ func (s *stage) options() Options {
 }
 
 // begin starts a daemon, and ends it when end is called.
-func (s *stage) begin() (d *Daemon, end func()) {
+func (s *stage) begin() (d *Daemon, end func()) { return s.beginWith(s.options()) }
+
+func (s *stage) beginWith(o Options) (d *Daemon, end func()) {
 	s.t.Helper()
-	d, err := New([]*plans.Plan{s.plan}, s.options())
+	d, err := New([]*plans.Plan{s.plan}, o)
 	s.must(err)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -32,6 +33,8 @@ type Options struct {
 	Roots *x509.CertPool
 	// Links are shown with a message, such as a dashboard and a runbook.
 	Links func(alert.Message) []Link
+	// Dial calls hosts, if not by the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Now is the clock, if not the system's.
 	Now func() time.Time
 	// Log is told what no error can tell, such as a mail that one of several

@@ -136,7 +136,7 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 		socketmode.OptionLog(log.New(io.Discard, "", 0)), socketmode.OptionReadLimit(maxFrame),
 		socketmode.OptionDialer(&websocket.Dialer{
 			Proxy: http.ProxyFromEnvironment, HandshakeTimeout: sendTimeout, WriteBufferSize: 32 << 10,
-			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12}, NetDialContext: l.o.Dial,
 		}))
 	waiting := make(chan slack.InteractionCallback, maxWaiting)
 	worked, routed := make(chan struct{}), make(chan struct{})
