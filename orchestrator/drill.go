@@ -98,11 +98,13 @@ type drill struct {
 	mark    drillMark
 	began   time.Time // by the monotonic clock
 
-	v      *verification // awaits, compares and removes snapshots
-	book   *Book         // of the plan: runs and halts
-	ledger *Book         // of its drills
-	lease  *Lease
-	known  map[string]bool // runs that had been begun before it
+	v *verification // compares and removes snapshots
+	// copies look at the secondary, sources at the primary, for all images at once.
+	copies, sources *lookout
+	book            *Book // of the plan: runs and halts
+	ledger          *Book // of its drills
+	lease           *Lease
+	known           map[string]bool // runs that had been begun before it
 
 	from, to string
 	// lost: the primary's site does not answer.

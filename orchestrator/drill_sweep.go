@@ -47,7 +47,18 @@ func (d *drill) removeAll(ctx context.Context) error {
 		}
 		errs[k] = errors.Join(clone, snapshot)
 	})
-	d.awaitAllGone(ctx, images)
+	var wg sync.WaitGroup
+	for _, i := range images {
+		if !i.snapshot || d.lost {
+			continue
+		}
+		wg.Go(func() {
+			if err := d.awaitGone(ctx, i); err != nil {
+				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+			}
+		})
+	}
+	wg.Wait()
 	return replay.OneLine(errs...)
 }
 
@@ -72,23 +83,6 @@ func (d *drill) leftf(format string, args ...any) {
 	d.made.Lock()
 	defer d.made.Unlock()
 	d.report.Left = append(d.report.Left, oneLine(fmt.Sprintf(format, args...)))
-}
-
-// awaitAllGone waits until the snapshots are gone at the secondary, too, where replay
-// brings their removal.
-func (d *drill) awaitAllGone(ctx context.Context, images []*drillImage) {
-	var wg sync.WaitGroup
-	for _, i := range images {
-		if !i.snapshot || d.lost {
-			continue
-		}
-		wg.Go(func() {
-			if err := d.v.awaitGone(ctx, i.ref, d.to, d.mark.snapshot()); err != nil {
-				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // removeClone removes what a drill has brought up, with the snapshots that a check

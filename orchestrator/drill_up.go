@@ -82,7 +82,7 @@ func (d *drill) clone(ctx context.Context, i *drillImage) error {
 		return err
 	}
 	err = d.timed("await", i.ref.String(), d.to, func() (string, error) {
-		return "replay has brought it", d.v.await(ctx, i.target, d.to, d.mark.snapshot(), i.carrier)
+		return "replay has brought it", d.await(ctx, i)
 	})
 	if err != nil {
 		return err
