@@ -111,13 +111,14 @@ type drill struct {
 	lost  bool
 	units []*drillUnit
 
-	made sync.Mutex // held while the report or the progress is changed
+	made sync.Mutex // held while anything of what follows is changed
 	// removed: what the drill has made is gone, so far as that could be.
 	report report.Report
 	checks []drillCheck
 	done   int
 	total  int
 	green  time.Time // when the last check was
+	placed map[replay.Pool]bool
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -152,7 +153,7 @@ func newDrill(plan *plans.Plan, sites *Sites, spec plans.Drill, o DrillOptions) 
 		spec.Site = o.Site
 	}
 	return &drill{
-		plan: plan, sites: sites, spec: spec, options: o, began: time.Now(),
+		plan: plan, sites: sites, spec: spec, options: o, began: time.Now(), placed: map[replay.Pool]bool{},
 		mark: newDrillMark(plan, id, now.Add(spec.Expiry.Std())),
 		report: report.Report{
 			Version: report.Version, ID: id, Kind: string(Drill), Name: spec.Name, Plan: plan.Name, Fingerprint: plan.Fingerprint(),

@@ -17,9 +17,9 @@ import (
 
 const (
 	// lagWriters is how many of the drilled images are written meanwhile.
-	lagWriters = 10
+	lagWriters = 20
 	// lagRounds is how often it is measured with a drill and without, in turn.
-	lagRounds = 6
+	lagRounds = 8
 	// markLimit is how long a mark may take.
 	markLimit = time.Minute
 )
