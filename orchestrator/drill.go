@@ -98,24 +98,27 @@ type drill struct {
 	mark    drillMark
 	began   time.Time // by the monotonic clock
 
-	v      *verification // awaits, compares and removes snapshots
-	book   *Book         // of the plan: runs and halts
-	ledger *Book         // of its drills
-	lease  *Lease
-	known  map[string]bool // runs that had been begun before it
+	v *verification // compares and removes snapshots
+	// copies look at the secondary, sources at the primary, for all images at once.
+	copies, sources *lookout
+	book            *Book // of the plan: runs and halts
+	ledger          *Book // of its drills
+	lease           *Lease
+	known           map[string]bool // runs that had been begun before it
 
 	from, to string
 	// lost: the primary's site does not answer.
 	lost  bool
 	units []*drillUnit
 
-	made sync.Mutex // held while the report or the progress is changed
+	made sync.Mutex // held while anything of what follows is changed
 	// removed: what the drill has made is gone, so far as that could be.
 	report report.Report
 	checks []drillCheck
 	done   int
 	total  int
 	green  time.Time // when the last check was
+	placed map[replay.Pool]bool
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -150,7 +153,7 @@ func newDrill(plan *plans.Plan, sites *Sites, spec plans.Drill, o DrillOptions) 
 		spec.Site = o.Site
 	}
 	return &drill{
-		plan: plan, sites: sites, spec: spec, options: o, began: time.Now(),
+		plan: plan, sites: sites, spec: spec, options: o, began: time.Now(), placed: map[replay.Pool]bool{},
 		mark: newDrillMark(plan, id, now.Add(spec.Expiry.Std())),
 		report: report.Report{
 			Version: report.Version, ID: id, Kind: string(Drill), Name: spec.Name, Plan: plan.Name, Fingerprint: plan.Fingerprint(),

@@ -43,6 +43,8 @@ func (d *drill) prepare(ctx context.Context) error {
 		return err
 	}
 	d.v = newVerification(d.plan, d.sites, VerifyOptions{}, verifyLimits(d.plan, nil))
+	d.copies, d.sources = newLookout(d.sites, d.to), newLookout(d.sites, d.from)
+	d.copies.detail = replay.WithHeader // user snapshots are in it
 	d.assemble(obs, stands)
 	return nil
 }

@@ -12,8 +12,13 @@ import (
 	"github.com/drover-io/drover/replay"
 )
 
-// sweepAtOnce is how many images are cleaned at a time.
-const sweepAtOnce = 16
+const (
+	// sweepAtOnce is how many images are cleaned at a time.
+	sweepAtOnce = 16
+	// tearDownAtOnce is the same at the end of a drill: nobody waits for it, and
+	// replay has to bring each removal to the secondary besides its other work.
+	tearDownAtOnce = 4
+)
 
 // tearDown removes all that the drill has made, also where ctx has ended.
 func (d *drill) tearDown(ctx context.Context) {
@@ -28,12 +33,12 @@ func (d *drill) removeAll(ctx context.Context) error {
 		images = append(images, u.images...)
 	}
 	errs := make([]error, len(images))
-	forEach(ctx, len(images), sweepAtOnce, func(k int) {
+	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
 		i := images[k]
 		var clone, snapshot error
 		if i.cloned {
 			if site, err := d.sites.Site(d.to); err == nil {
-				clone = removeClone(ctx, site, i.clone)
+				clone = removeClone(ctx, site, i.clone, d.lost)
 			}
 		}
 		if i.snapshot {
@@ -47,7 +52,18 @@ func (d *drill) removeAll(ctx context.Context) error {
 		}
 		errs[k] = errors.Join(clone, snapshot)
 	})
-	d.awaitAllGone(ctx, images)
+	var wg sync.WaitGroup
+	for _, i := range images {
+		if !i.snapshot || d.lost {
+			continue
+		}
+		wg.Go(func() {
+			if err := d.awaitGone(ctx, i); err != nil {
+				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+			}
+		})
+	}
+	wg.Wait()
 	return replay.OneLine(errs...)
 }
 
@@ -74,26 +90,10 @@ func (d *drill) leftf(format string, args ...any) {
 	d.report.Left = append(d.report.Left, oneLine(fmt.Sprintf(format, args...)))
 }
 
-// awaitAllGone waits until the snapshots are gone at the secondary, too, where replay
-// brings their removal.
-func (d *drill) awaitAllGone(ctx context.Context, images []*drillImage) {
-	var wg sync.WaitGroup
-	for _, i := range images {
-		if !i.snapshot || d.lost {
-			continue
-		}
-		wg.Go(func() {
-			if err := d.v.awaitGone(ctx, i.ref, d.to, d.mark.snapshot()); err != nil {
-				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // removeClone removes what a drill has brought up, with the snapshots that a check
-// has taken of it. A client that has it open still may take a while to let go.
-func removeClone(ctx context.Context, site Site, ref replay.ImageRef) error {
+// has taken of it. A client that has it open still may take a while to let go. copied:
+// it may be a copy, and half of one.
+func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied bool) error {
 	image, err := site.Image(ctx, ref)
 	if err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
@@ -105,7 +105,7 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef) error {
 			}
 		}
 	}
-	if err := removePartial(ctx, site, ref, partialPatience); err != nil {
+	if err := removePartial(ctx, site, ref, partialPatience); err != nil || !copied {
 		return err
 	}
 	return removePartial(ctx, site, ref.Image(ref.Name+partialSuffix), 0)
@@ -123,7 +123,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 		}
 		site, err := sites.Site(l.Site)
 		if err == nil {
-			err = removeClone(ctx, site, l.Image)
+			err = removeClone(ctx, site, l.Image, true)
 		}
 		l.settle(err)
 	})

@@ -82,7 +82,7 @@ func (d *drill) clone(ctx context.Context, i *drillImage) error {
 		return err
 	}
 	err = d.timed("await", i.ref.String(), d.to, func() (string, error) {
-		return "replay has brought it", d.v.await(ctx, i.target, d.to, d.mark.snapshot(), i.carrier)
+		return "replay has brought it", d.await(ctx, i)
 	})
 	if err != nil {
 		return err
@@ -100,14 +100,20 @@ func (d *drill) clone(ctx context.Context, i *drillImage) error {
 	})
 }
 
-// place makes the namespace of clones.
+// place makes the namespace of clones, unless this drill has done so.
 func (d *drill) place(ctx context.Context, site Site, pool replay.Pool) error {
-	if pool.Namespace == "" {
+	d.made.Lock()
+	placed := pool.Namespace == "" || d.placed[pool]
+	d.made.Unlock()
+	if placed {
 		return nil
 	}
 	if err := site.CreateNamespace(ctx, pool); err != nil {
 		return fmt.Errorf("make the drill's namespace: %w", err)
 	}
+	d.made.Lock()
+	defer d.made.Unlock()
+	d.placed[pool] = true
 	return nil
 }
 

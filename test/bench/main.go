@@ -42,6 +42,7 @@ var measurements = []struct {
 	{"switchover", measureSwitchover},
 	{"first-sync", measureFirstSync},
 	{"failover", measureFailover},
+	{"drill", measureDrill},
 }
 
 func main() {
@@ -51,7 +52,7 @@ func main() {
 	flag.IntVar(&b.enable, "enable", 200, "how many images to enable")
 	flag.IntVar(&b.images, "images", 1000, "how many images for status, idle apply and memory")
 	flag.IntVar(&b.sample, "sample", 200, "how many images the slow loops go through (their time is scaled up)")
-	only := flag.String("only", "", "a regular expression: only these of verify, enable, many, switchover, first-sync and failover")
+	only := flag.String("only", "", "a regular expression: only these of verify, enable, many, switchover, first-sync, failover and drill")
 	flag.Parse()
 	var err error
 	if b.only, err = regexp.Compile(*only); err != nil {
