@@ -71,7 +71,7 @@ func makeRoom(ctx context.Context, c *crew, at string, ties replay.Ties) error {
 	}
 	defer func() { _ = lease.Release(ctx) }()
 	for _, ref := range clones {
-		if err := removeClone(lease.Context(), site, ref); err != nil {
+		if err := removeClone(lease.Context(), site, ref, true); err != nil {
 			return fmt.Errorf("remove what a drill has left: %w", err)
 		}
 	}
