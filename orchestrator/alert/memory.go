@@ -3,6 +3,7 @@ package alert
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,6 +21,9 @@ type Memory struct {
 	Outlets   []*outlet   `json:"outlets,omitempty"`
 	Handed    uint64      `json:"handed,omitempty"` // the number of the last delivery
 	Beat      time.Time   `json:"beat,omitzero"`    // when the last heartbeat was due
+	// Ended are the incidents that are over and told, by id, and since when: who
+	// remembers them still is not to tell them again. The last 500.
+	Ended map[string]time.Time `json:"ended,omitempty"`
 }
 
 // UnmarshalJSON reads a memory. Of one whose version it does not know it takes
@@ -49,6 +53,7 @@ func (m *Memory) known() bool { return m.Version >= 0 && m.Version <= memoryVers
 // hold is never changed.
 func (m *Memory) clone() Memory {
 	c := *m
+	c.Ended = maps.Clone(m.Ended)
 	c.Watches = copies(m.Watches, func(w *watch) { w.Opens = slices.Clone(w.Opens) })
 	c.Outlets = copies(m.Outlets, func(o *outlet) { o.Sent = slices.Clone(o.Sent) })
 	c.Incidents = copies(m.Incidents, func(in *incident) {

@@ -28,6 +28,9 @@ func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences [
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clock(now)
+	if d.began.IsZero() || now.Before(d.began) {
+		d.began = now
+	}
 	groups := d.group(now, append(slices.Clip(signals), d.failing(now)...), silences)
 	d.fold(groups)
 	watches := map[subject]*watch{}
@@ -40,7 +43,8 @@ func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences [
 			w = &watch{subject: g.subject}
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
-		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing
+		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing ||
+			len(blind) > 0 && slices.Contains(d.options.Across, g.Code) || now.Sub(d.began) < d.options.Slow[g.Code]
 		d.look(now, w, g, unseen)
 	}
 	d.forget(now)
@@ -92,7 +96,7 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 
 // openIncident opens an incident and tells of it.
 func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
-	name := fmt.Sprintf("%q %q %q %q %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano())
+	name := fmt.Sprintf("%q %q %q %q %d %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano(), d.options.Seed)
 	sum := sha256.Sum256([]byte(name))
 	w.Open, w.Absent = hex.EncodeToString(sum[:6]), time.Time{}
 	w.Opens = append(w.Opens, now)
@@ -128,8 +132,7 @@ func (d *Desk) absent(now time.Time, w *watch, unseen bool) {
 	if now.Sub(w.Absent) < settle {
 		return
 	}
-	in.Over, in.Ended = true, now
-	in.say(now, Resolved)
+	in.close(now)
 	w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
 }
 
@@ -157,9 +160,11 @@ func (d *Desk) forget(now time.Time) {
 		w.Opens = d.recent(now, w.Opens)
 		return w.Began.IsZero() && w.Open == "" && len(w.Opens) == 0
 	})
-	m.Incidents = slices.DeleteFunc(m.Incidents, func(in *incident) bool {
-		return in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget
-	})
+	for _, in := range slices.Clone(m.Incidents) {
+		if in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget {
+			m.end(in.ID, in.Ended)
+		}
+	}
 }
 
 // incident returns the open incident with an id; nil when there is none.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -37,26 +38,42 @@ type guard struct {
 	ctx     context.Context // of the work that goes on beside checks
 	sending sync.WaitGroup
 
-	storing sync.Mutex // held while the memory is stored
-	stored  []byte     // what was stored last, but for its clock
+	storing chan struct{} // taken while the memory is stored, which a silent site makes long
 
 	word sync.Mutex // one answer of a person at a time
 
-	mu      sync.Mutex
-	desk    *alert.Desk // nil: this process tells nobody
-	since   time.Time   // it acts, or looks alone
-	checked time.Time   // the last check ended
-	fault   error       // of the last check
-	seen    []serve.Condition
-	refused map[string]error // by channel: why the last message was not taken
+	mu        sync.Mutex
+	desk      *alert.Desk       // nil: this process tells nobody
+	as        orchestrator.Role // in which the desk was opened
+	kept      alert.Memory      // of the last desk, where nobody has told people since
+	known     map[string]bool   // the incidents that others know of, where one is alone
+	storedIDs map[string]bool   // those that are stored
+	blind     []string          // sites, by the last check
+	answers   time.Time         // since when a site answers one that is alone
+	stored    []byte            // what was stored last, but for its clock
+	storedOf  *alert.Desk       // whose memory that was
+	since     time.Time         // it acts, or looks alone
+	checked   time.Time         // the last check ended
+	fault     error             // of the last check
+	seen      []serve.Condition
+	refused   map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id.
 	fresh map[string]*orchestrator.SplitEvidence
 }
 
+// siteUnknown is the code of a site that does not answer.
+const siteUnknown = string(replay.ProblemSiteUnknown)
+
 // effects are the problems that merely follow from another of the same site.
-var effects = map[string][]string{
-	"site-unknown": {daemonComplains, "image-unknown", "daemon-unknown", "daemon-stopped", "no-daemon", "stale-report", "lagging", "records-unreadable", orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed},
-}
+var effects = map[string][]string{siteUnknown: {
+	daemonComplains, string(replay.ProblemImageUnknown), string(replay.ProblemDaemonsUnknown), string(replay.ProblemReportsUnknown),
+	string(replay.ProblemSchedulesUnknown), string(replay.ProblemNoDaemon), string(replay.ProblemNoStandbyDaemon), string(replay.ProblemReportStale),
+	string(replay.ProblemNotReplaying), string(replay.ProblemLagging), string(replay.ProblemLagUnknown),
+	string(orchestrator.ProblemDaemonUnknown), string(orchestrator.ProblemDaemonStopped), string(orchestrator.ProblemRecordsUnreadable),
+	orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
+}, string(replay.ProblemNoDaemon): {
+	string(replay.ProblemNoStandbyDaemon), string(replay.ProblemReportStale), string(replay.ProblemNotReplaying), string(replay.ProblemLagging), orchestrator.SignalReplayStuck,
+}}
 
 func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	times, err := plans.CronSchedule(plan.Checks.Schedule, plan.Checks.TimeZone)
@@ -65,7 +82,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	}
 	g := &guard{
 		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
-		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
+		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), storing: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
 	}
 	for _, c := range plan.Notifications.Channels {
 		channel, err := o.Channel(c, o.Notify)
@@ -152,43 +169,40 @@ func (g *guard) stood(s orchestrator.Standing) {
 	g.turned()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !acts {
-		g.desk = nil // whoever acts next goes on from what is stored
-	}
+	g.leave(s.Role)
 	g.since, g.checked = time.Now(), time.Time{}
 }
 
-// at is the desk, which goes on from what was remembered last.
-func (g *guard) at(role orchestrator.Role) *alert.Desk {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.desk != nil {
-		return g.desk
-	}
-	var memory alert.Memory
-	if role == orchestrator.RoleActing {
-		text, err := g.watch.Memory()
-		if err != nil {
-			return nil // another one acts by now
-		}
-		if len(text) > 0 {
-			err = memory.UnmarshalJSON(text)
-		}
-		if err != nil {
-			g.log.Error("what was told before cannot be read: what still holds is told anew", "error", err)
-		}
-	}
+// across are the findings that rest on what is seen at the primary and at the copy.
+var across = []string{
+	string(replay.ProblemRPOExceeded), string(replay.ProblemLagging), string(replay.ProblemLagUnknown), string(replay.ProblemSyncStalled),
+	string(replay.ProblemNotReplaying), string(replay.ProblemSecondaryMissing), string(replay.ProblemNoDaemon), string(replay.ProblemNoStandbyDaemon),
+	string(replay.ProblemScheduleDead), string(replay.ProblemJournalGrowing), string(replay.ProblemSnapshotsPiling),
+	orchestrator.SignalReplayStuck, orchestrator.SignalJournalHeld,
+}
+
+// slow are the findings that take several checks, and how long it takes who has just
+// begun to look to make them.
+var slow = map[string]time.Duration{
+	orchestrator.SignalReplayStuck: 10 * time.Minute, orchestrator.SignalJournalHeld: 10 * time.Minute,
+	string(replay.ProblemSyncStalled): 15 * time.Minute,
+	orchestrator.SignalDaemonFlapping: 10 * time.Minute,
+	orchestrator.SignalDaemonFails:    10 * time.Minute,
+	orchestrator.SignalConvergeFailed: 10 * time.Minute,
+	orchestrator.SignalDrift:          5 * time.Minute,
+	orchestrator.SignalUnverified:     10 * time.Minute,
+}
+
+// openDesk makes a desk that goes on from a memory.
+func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
-	o.Immediate, o.Effects, o.Seed = []string{orchestrator.SignalSplitBrain}, effects, uint64(time.Now().UnixNano()) //nolint:gosec // it spreads attempts, and nothing else
+	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
+	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
 	if err != nil {
 		g.log.Error("what still holds is told anew", "error", err)
 	}
-	g.desk = desk
-	g.storing.Lock()
-	defer g.storing.Unlock()
-	g.stored = nil
 	return desk
 }
 
@@ -234,7 +248,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.log.Info("drift was repaired", "changes", r.Applied.Count(orchestrator.OutcomeDone), "error", r.Applied.Err())
 	}
 	g.note(&r, fault)
-	desk := g.at(r.Role)
+	desk := g.at(&r)
 	if desk == nil {
 		return
 	}
@@ -251,15 +265,19 @@ func (g *guard) look(r orchestrator.CheckResult) {
 // daemonComplains is the code of what rbd-mirror itself has to complain of.
 const daemonComplains = string(replay.ProblemDaemonComplains)
 
-// attributed lays what daemons complain of while a site is silent to that site: it
-// is what they cannot reach.
+// besides are what daemons of other sites may do, or not do, because they cannot
+// reach a site.
+var besides = []string{daemonComplains, string(replay.ProblemReportStale), string(replay.ProblemNotReplaying)}
+
+// attributed lays what daemons complain of, or do not do, while a site is silent to
+// that site: it is what they cannot reach.
 func attributed(signals []alert.Signal, blind []string) []alert.Signal {
 	if len(blind) == 0 {
 		return signals
 	}
 	signals = slices.Clone(signals)
 	for i := range signals {
-		if signals[i].Code == daemonComplains {
+		if slices.Contains(besides, signals[i].Code) {
 			signals[i].Site = blind[0]
 		}
 	}
