@@ -189,7 +189,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		s.must(err)
 		s.plans = append(s.plans, plan)
 	}
-	s.ahead.Store(int64(stormStarts[seed%uint64(len(stormStarts))].Sub(time.Now())))
+	s.ahead.Store(int64(time.Until(stormStarts[seed%uint64(len(stormStarts))])))
 	s.world = sim.New(sim.Options{Seed: seed, Clock: s.clock, Pace: sim.Pace{Discovery: -1, Bootstrap: -1, Throttle: -1, Rate: -1}})
 	ctx := t.Context()
 	for _, site := range []string{"a", "b"} {
@@ -574,10 +574,13 @@ func (s *storm) resynced(r *resyncing) {
 	}
 }
 
-// stormDays is how many days there are.
+// stormDays is how many days there are: as DROVER_DAYS says.
 func stormDays() uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("DROVER_DAYS"), 10, 32); err == nil {
 		return n
+	}
+	if testing.Short() {
+		return 1
 	}
 	return 3
 }

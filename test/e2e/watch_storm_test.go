@@ -144,6 +144,11 @@ func TestDaemonAndRestarts(t *testing.T) {
 	told := &posts{slack: slack}
 	w := watching(t, slack, file)
 	w.awaitReady()
+	for _, s := range []*lab.Site{a, b} { // while it can still end in good order
+		if err := s.StopMirror(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	vanished(t, a)
 	vanished(t, b)
 	eventually(t, 2*time.Minute, "messages of both sites", func() (bool, string) {
