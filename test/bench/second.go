@@ -110,7 +110,9 @@ func (b *bench) secondPrimaries(ctx context.Context, pool string, slack *slackfa
 		if err != nil {
 			return nil, err
 		}
-		times = append(times, took)
+		if times = append(times, took); took.Seconds() > secondLimit {
+			fmt.Fprintf(os.Stderr, "bench: trial %d took %v\n", len(times), took.Round(time.Millisecond))
+		}
 		if err := pause(ctx, time.Until(next)); err != nil {
 			return nil, err
 		}

@@ -180,9 +180,10 @@ func TestDaemonAndRestarts(t *testing.T) {
 	w.end()
 }
 
-// kills is how often rbd-mirror is killed: once more than it takes to be called
-// flapping. Each start waits twice as long as the one before.
-const kills = 6
+// kills is how often rbd-mirror is killed: as often as it takes to be called flapping.
+// Each start waits twice as long as the one before; what comes after more of them is
+// seen on the simulator.
+const kills = 5
 
 // TestDaemonKeepsMirror has the daemon keep an rbd-mirror running that is killed again
 // and again: it is started each time, that it flaps is told once, and replay goes on.
