@@ -51,6 +51,7 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 test: test-unit test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
 
 test-unit: deps ## what needs no Ceph, in short
+	@sh test/setup/promtool.sh $(CACHE)/bin || true
 	$(GO) vet -tags "$(TAG)" ./...
 	$(GO) test -short $(PURE)
 	$(GO) test -tags sim ./cmd/...

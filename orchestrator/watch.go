@@ -54,7 +54,7 @@ type WatchOptions struct {
 	Checked func(CheckResult)
 	// Newer is the evidence of a halt that people are shown instead of what was
 	// recorded with it, where there is any; may be nil.
-	Newer func(role Role, halt string) *SplitEvidence
+	Newer func(check *CheckResult, halt string) *SplitEvidence
 	// Stood is told when the watch begins to act or to stand by; may be nil.
 	Stood func(Standing)
 	// Panicked is told of a panic in a check, which is contained; may be nil.

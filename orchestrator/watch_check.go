@@ -101,7 +101,7 @@ func (w *Watch) renew(result *CheckResult) {
 		if !h.ofSplit() {
 			continue
 		}
-		if e := w.options.Newer(result.Role, h.ID); e != nil {
+		if e := w.options.Newer(result, h.ID); e != nil {
 			h.Split = e
 		}
 	}

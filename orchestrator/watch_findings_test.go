@@ -172,9 +172,9 @@ func TestWatchKeepsDaemons(t *testing.T) {
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 {
 			t.Errorf("once is not flapping: %+v", s)
 		}
-		for range 4 {
+		for range 9 {
 			b.world.StopDaemon("b")
-			time.Sleep(2 * time.Minute)
+			time.Sleep(3 * time.Minute)
 		}
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) != 1 || s[0].Site != "b" || s[0].Next == "" {
 			t.Errorf("signals: %s", codes(m.last()))

@@ -69,6 +69,7 @@ func loadAll(files []string) (all []*plans.Plan, err error) {
 
 func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 	reload := hangups(ctx)
+	daemon.Frugal()
 	all, err := loadAll(files)
 	if err != nil {
 		return err

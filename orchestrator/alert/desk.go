@@ -40,6 +40,12 @@ type Options struct {
 	// the same site. They are shown with their cause, unless they are more severe,
 	// and are silent where it is silenced.
 	Effects map[string][]string
+	// Across are the codes that are found only where all sites are seen: they are not
+	// over as long as any site is blind.
+	Across []string
+	// Slow are the codes that only several checks can find, and for how long after its
+	// first one a desk that goes on does not take them to be over.
+	Slow map[string]time.Duration
 	// MinInterval is the least time from one message of an incident to the next
 	// that says only that it has changed.
 	MinInterval time.Duration
@@ -57,7 +63,8 @@ type Options struct {
 	Forget time.Duration
 	// BeatEvery is the time between two heartbeats.
 	BeatEvery time.Duration
-	// Seed is of the random part of the time between attempts.
+	// Seed is of the random part of the time between attempts, and of the ids of
+	// incidents: two desks that know nothing of each other have two.
 	Seed uint64
 }
 
@@ -87,6 +94,7 @@ type Desk struct {
 
 	mu     sync.Mutex
 	memory Memory
+	began  time.Time // its first check
 }
 
 // NewDesk returns a desk that goes on from a memory; the zero memory is that of

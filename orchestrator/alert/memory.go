@@ -23,6 +23,9 @@ type Memory struct {
 	Beat      time.Time   `json:"beat,omitzero"`    // when the last heartbeat was due
 	// Notes are what the desk's owner has to remember with it; they mean nothing here.
 	Notes map[string]json.RawMessage `json:"notes,omitempty"`
+	// Ended are the incidents that are over and told, by id, and since when: who
+	// remembers them still is not to tell them again. The last 500.
+	Ended map[string]time.Time `json:"ended,omitempty"`
 }
 
 // UnmarshalJSON reads a memory. Of one whose version it does not know it takes
@@ -53,6 +56,7 @@ func (m *Memory) known() bool { return m.Version >= 0 && m.Version <= memoryVers
 func (m *Memory) clone() Memory {
 	c := *m
 	c.Notes = maps.Clone(m.Notes)
+	c.Ended = maps.Clone(m.Ended)
 	c.Watches = copies(m.Watches, func(w *watch) { w.Opens = slices.Clone(w.Opens) })
 	c.Outlets = copies(m.Outlets, func(o *outlet) { o.Sent = slices.Clone(o.Sent) })
 	c.Incidents = copies(m.Incidents, func(in *incident) {

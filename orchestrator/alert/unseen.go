@@ -36,3 +36,8 @@ func unseen(of []Unseen, s subject, in *incident) bool {
 		return in.Now.Images > len(in.Now.Worst) || slices.ContainsFunc(in.Now.Worst, func(image string) bool { return slices.Contains(u.Images, image) })
 	})
 }
+
+// anyBlind reports whether a site is hidden as a whole.
+func anyBlind(of []Unseen) bool {
+	return slices.ContainsFunc(of, func(u Unseen) bool { return len(u.Codes)+len(u.Images) == 0 })
+}

@@ -30,6 +30,9 @@ func (d *Desk) Check(now time.Time, signals []Signal, hidden []Unseen, silences 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clock(now)
+	if d.began.IsZero() || now.Before(d.began) {
+		d.began = now
+	}
 	groups := d.group(now, append(slices.Clip(signals), d.failing(now)...), silences)
 	d.fold(groups)
 	watches := map[subject]*watch{}
@@ -42,7 +45,8 @@ func (d *Desk) Check(now time.Time, signals []Signal, hidden []Unseen, silences 
 			w = &watch{subject: g.subject}
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
-		d.look(now, w, g, !d.recorded(g.Code) && unseen(hidden, g.subject, d.incident(w.Open)))
+		d.look(now, w, g, !d.recorded(g.Code) && (unseen(hidden, g.subject, d.incident(w.Open)) ||
+			anyBlind(hidden) && slices.Contains(d.options.Across, g.Code) || now.Sub(d.began) < d.options.Slow[g.Code]))
 	}
 	d.forget(now)
 }
@@ -93,7 +97,7 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 
 // openIncident opens an incident and tells of it.
 func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
-	name := fmt.Sprintf("%q %q %q %q %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano())
+	name := fmt.Sprintf("%q %q %q %q %d %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano(), d.options.Seed)
 	sum := sha256.Sum256([]byte(name))
 	w.Open, w.Absent = hex.EncodeToString(sum[:6]), time.Time{}
 	w.Opens = append(w.Opens, now)
@@ -132,8 +136,7 @@ func (d *Desk) absent(now time.Time, w *watch, unseen bool) {
 	if now.Sub(w.Absent) < settle {
 		return
 	}
-	in.Over, in.Ended = true, now
-	in.say(now, Resolved)
+	in.close(now)
 	w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
 }
 
@@ -164,9 +167,11 @@ func (d *Desk) forget(now time.Time) {
 		w.Opens = d.recent(now, w.Opens)
 		return w.Began.IsZero() && w.Open == "" && len(w.Opens) == 0
 	})
-	m.Incidents = slices.DeleteFunc(m.Incidents, func(in *incident) bool {
-		return in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget
-	})
+	for _, in := range slices.Clone(m.Incidents) {
+		if in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget {
+			m.end(in.ID, in.Ended)
+		}
+	}
 }
 
 // incident returns the open incident with an id; nil when there is none.

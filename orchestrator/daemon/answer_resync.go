@@ -236,8 +236,8 @@ func (g *guard) shown(halt *orchestrator.Halt) *orchestrator.SplitEvidence {
 
 // newer is the evidence on which people are asked about a halt, where it is newer than
 // that of its record.
-func (g *guard) newer(role orchestrator.Role, halt string) *orchestrator.SplitEvidence {
-	if g.at(role) == nil {
+func (g *guard) newer(check *orchestrator.CheckResult, halt string) *orchestrator.SplitEvidence {
+	if g.at(check) == nil {
 		return nil
 	}
 	g.mu.Lock()

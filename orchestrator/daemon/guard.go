@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -36,19 +37,26 @@ type guard struct {
 	ctx     context.Context // of the work that goes on beside checks
 	sending sync.WaitGroup
 
-	storing sync.Mutex // held while the memory is stored
-	stored  []byte     // what was stored last, but for its clock
+	storing chan struct{} // taken while the memory is stored, which a silent site makes long
 
 	word  sync.Mutex // one answer of a person at a time that is carried out
 	steps sync.Mutex // one approval of a manual step at a time
 
-	mu      sync.Mutex
-	desk    *alert.Desk // nil: this process tells nobody
-	life    life        // whether checks come to their ends
-	checked time.Time   // the last check ended
-	fault   error       // of the last check
-	seen    []serve.Condition
-	refused map[string]error // by channel: why the last message was not taken
+	mu        sync.Mutex
+	desk      *alert.Desk       // nil: this process tells nobody
+	as        orchestrator.Role // in which the desk was opened
+	kept      alert.Memory      // of the last desk, where nobody has told people since
+	known     map[string]bool   // the incidents that others know of, where one is alone
+	storedIDs map[string]bool   // those that are stored
+	blind     []string          // sites, by the last check
+	answers   time.Time         // since when a site answers one that is alone
+	stored    []byte            // what was stored last, but for its clock
+	storedOf  *alert.Desk       // whose memory that was
+	life      life              // whether checks come to their ends
+	checked   time.Time         // the last check ended
+	fault     error             // of the last check
+	seen      []serve.Condition
+	refused   map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id. The
 	// desk remembers it too.
 	fresh map[string]*orchestrator.SplitEvidence
@@ -56,19 +64,25 @@ type guard struct {
 	attempts map[string]string
 }
 
+// siteUnknown is the code of a site that does not answer.
+const siteUnknown = string(replay.ProblemSiteUnknown)
+
 // effects are the problems that merely follow from another of the same site.
 var effects = map[string][]string{
-	string(replay.ProblemSiteUnknown): words(
+	siteUnknown: words(
 		replay.ProblemDaemonComplains, replay.ProblemImageUnknown, orchestrator.ProblemDaemonUnknown, orchestrator.ProblemDaemonStopped,
-		replay.ProblemNoDaemon, replay.ProblemReportStale, replay.ProblemReportsUnknown, replay.ProblemDaemonsUnknown,
-		replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
+		replay.ProblemNoDaemon, replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemReportsUnknown, replay.ProblemDaemonsUnknown,
+		replay.ProblemNotReplaying, replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
 		orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
+	),
+	string(replay.ProblemNoDaemon): words(
+		replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemNotReplaying, replay.ProblemLagging, orchestrator.SignalReplayStuck,
 	),
 }
 
 // cannotReach are the problems of a site whose cause, while another is silent, is that
 // rbd-mirror cannot reach that one.
-var cannotReach = words(replay.ProblemDaemonComplains, replay.ProblemReportStale)
+var cannotReach = words(replay.ProblemDaemonComplains, replay.ProblemReportStale, replay.ProblemNotReplaying)
 
 func words(codes ...replay.ProblemCode) []string {
 	var out []string
@@ -103,7 +117,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	}
 	g := &guard{
 		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
-		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
+		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), storing: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
 	}
 	for _, c := range plan.Notifications.Channels {
 		channel, err := o.Channel(c, o.Notify)
@@ -193,46 +207,42 @@ func (g *guard) stood(s orchestrator.Standing) {
 	g.turned()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !acts {
-		g.desk = nil // whoever acts next goes on from what is stored
-	}
+	g.leave(s.Role)
 	g.life.stood(s.Role, time.Now())
 	g.checked = time.Time{}
 }
 
-// at is the desk, which goes on from what was remembered last.
-func (g *guard) at(role orchestrator.Role) *alert.Desk {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.desk != nil {
-		return g.desk
-	}
-	var memory alert.Memory
-	if role == orchestrator.RoleActing {
-		text, err := g.watch.Memory()
-		if err != nil {
-			return nil // another one acts by now
-		}
-		if len(text) > 0 {
-			err = memory.UnmarshalJSON(text)
-		}
-		if err != nil {
-			g.log.Error("what was told before cannot be read: what still holds is told anew", "error", err)
-		}
-	}
+// across are the findings that rest on what is seen at the primary and at the copy.
+var across = []string{
+	string(replay.ProblemRPOExceeded), string(replay.ProblemLagging), string(replay.ProblemLagUnknown), string(replay.ProblemSyncStalled),
+	string(replay.ProblemNotReplaying), string(replay.ProblemSecondaryMissing), string(replay.ProblemNoDaemon), string(replay.ProblemNoStandbyDaemon),
+	string(replay.ProblemScheduleDead), string(replay.ProblemJournalGrowing), string(replay.ProblemSnapshotsPiling),
+	orchestrator.SignalReplayStuck, orchestrator.SignalJournalHeld,
+}
+
+// slow are the findings that take several checks, and how long it takes who has just
+// begun to look to make them.
+var slow = map[string]time.Duration{
+	orchestrator.SignalReplayStuck: 10 * time.Minute, orchestrator.SignalJournalHeld: 10 * time.Minute,
+	string(replay.ProblemSyncStalled): 15 * time.Minute,
+	orchestrator.SignalDaemonFlapping: 10 * time.Minute,
+	orchestrator.SignalDaemonFails:    10 * time.Minute,
+	orchestrator.SignalConvergeFailed: 10 * time.Minute,
+	orchestrator.SignalDrift:          5 * time.Minute,
+	orchestrator.SignalUnverified:     10 * time.Minute,
+}
+
+// openDesk makes a desk that goes on from a memory.
+func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
 	o.Recorded, o.Crowds, o.AnswerWithin = []string{orchestrator.SignalManualStep}, crowds(g.plan), g.plan.Notifications.AnswerTime()
-	o.Immediate, o.Effects, o.Seed = []string{orchestrator.SignalSplitBrain}, effects, uint64(time.Now().UnixNano()) //nolint:gosec // it spreads attempts, and nothing else
+	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
+	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
 	if err != nil {
 		g.log.Error("what still holds is told anew", "error", err)
 	}
-	g.desk = desk
-	g.recallFresh(desk.Memory())
-	g.storing.Lock()
-	defer g.storing.Unlock()
-	g.stored = nil
 	return desk
 }
 
@@ -286,7 +296,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.log.Info("drift was repaired", "changes", r.Applied.Count(orchestrator.OutcomeDone), "error", r.Applied.Err())
 	}
 	g.note(&r, fault)
-	desk := g.at(r.Role)
+	desk := g.at(&r)
 	if desk == nil {
 		return
 	}

@@ -54,8 +54,8 @@ func (s *stage) chosen(gate sim.Gate) (d *Daemon, end func(), ref replay.ImageRe
 	}, ref
 }
 
-// slow makes each change take a while.
-func slow(ctx context.Context, c sim.Call, do func(context.Context) error) error {
+// sluggish makes each change take a while.
+func sluggish(ctx context.Context, c sim.Call, do func(context.Context) error) error {
 	switch c.Op {
 	case "CreateImage", "Demote", "Resync", "RenameImage":
 		time.Sleep(5 * time.Second)
@@ -70,7 +70,7 @@ func TestRunOutlivesReload(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				s := newStage(t, 3)
-				d, end, ref := s.chosen(slow)
+				d, end, ref := s.chosen(sluggish)
 				time.Sleep(time.Second)
 				if how == "end" {
 					end()
