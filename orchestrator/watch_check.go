@@ -25,10 +25,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 	began := time.Now()
 	result := w.check(ctx, t, slot)
 	w.took.Store(int64(time.Since(began)))
-	if result == nil {
+	if result == nil || !w.tell(t, result) {
 		return
 	}
-	w.options.Checked(*result)
 	if t != nil {
 		w.remember(t, result)
 	}
