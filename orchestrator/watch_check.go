@@ -56,10 +56,11 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		}
 	}
 	result.Silences, result.Abandoned = w.silences, sites.abandoned()
+	if t != nil && (!w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil) {
+		return nil
+	}
+	protect(result, w.moves(seen))
 	if t != nil {
-		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
-			return nil
-		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
 		t.tellProofs(w.plan, result)
 	}
