@@ -101,6 +101,10 @@ type ImageStatus struct {
 	Halt        string `json:"halt,omitempty"`
 	Run         string `json:"run,omitempty"`
 	Quarantined string `json:"quarantined,omitempty"`
+	// Protection is its state by what is seen and what is recorded, as a watch has it:
+	// a split-brain that was halted stays one while a site is out of sight. Empty where
+	// no watch has looked.
+	Protection Protection `json:"-"`
 }
 
 // CopyStatus is how one secondary of an image stands.

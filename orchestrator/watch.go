@@ -39,6 +39,10 @@ type Watch struct {
 	opening   sync.WaitGroup
 	looking   sync.RWMutex // held by checks without a tenure, as long as they use the sites
 
+	// turn is held while the standing changes or a check is told of, so that nobody is
+	// told what a check has found by a standing that is over.
+	turn sync.Mutex
+
 	mu       sync.Mutex
 	standing Standing
 	tenure   *tenure // while it acts
@@ -174,6 +178,8 @@ func (w *Watch) Standing() Standing {
 // stand notes what the watch does now, and has it checked at once where that is
 // to look.
 func (w *Watch) stand(s Standing, t *tenure) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	w.mu.Lock()
 	before := w.standing
 	w.standing, w.tenure = s, t
@@ -184,6 +190,21 @@ func (w *Watch) stand(s Standing, t *tenure) {
 			w.CheckNow()
 		}
 	}
+}
+
+// tell tells what a check has found in a tenure, or without one, unless the watch has
+// come to stand otherwise meanwhile: then somebody else tells, or the next check does.
+func (w *Watch) tell(t *tenure, result *CheckResult) bool {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	w.mu.Lock()
+	now, role := w.tenure, w.standing.Role
+	w.mu.Unlock()
+	if now != t || t == nil && role != RoleAlone {
+		return false
+	}
+	w.options.Checked(*result)
+	return true
 }
 
 // contain keeps a panic from ending the process, and tells of it.

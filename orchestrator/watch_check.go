@@ -25,10 +25,9 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 	began := time.Now()
 	result := w.check(ctx, t, slot)
 	w.took.Store(int64(time.Since(began)))
-	if result == nil {
+	if result == nil || !w.tell(t, result) {
 		return
 	}
-	w.options.Checked(*result)
 	if t != nil {
 		w.remember(t, result)
 	}
@@ -58,10 +57,11 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		}
 	}
 	result.Silences, result.Waiting, result.Abandoned = w.silences, w.waiting, sites.abandoned()
+	if t != nil && (!w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil) {
+		return nil
+	}
+	protect(result, w.moves(seen))
 	if t != nil {
-		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
-			return nil
-		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
 		w.explain(t, result)
 		t.tellProofs(w.plan, result)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (s *sight) only(times map[replay.ImageRef]time.Time) map[replay.ImageRef]ti
 }
 
 func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
-	f := imageFacts{ref: image.Ref, state: string(image.State), halted: image.Halt != "", roles: make([]siteRole, 0, len(image.Roles)), copies: make([]siteLag, 0, len(image.Copies))}
+	f := imageFacts{ref: image.Ref, state: string(cmp.Or(image.Protection, image.State)), halted: image.Halt != "", roles: make([]siteRole, 0, len(image.Roles)), copies: make([]siteLag, 0, len(image.Copies))}
 	if image.Objective != nil {
 		f.rpo = number(*image.Objective)
 	}
