@@ -59,9 +59,11 @@ type Daemon struct {
 	mu      sync.Mutex
 	guards  map[string]*guard
 	running context.Context // nil until Run, and after it
-	ears    context.CancelFunc
 	work    sync.WaitGroup
 	turned  chan struct{} // some plan is in other hands than before
+
+	hearing sync.Mutex // of ears; held after mu
+	ears    []ear
 }
 
 // New makes a daemon for plans. Two plans of one name are refused
@@ -107,6 +109,7 @@ func (d *Daemon) guardsFor(all []*plans.Plan) (map[string]*guard, error) {
 			errs = append(errs, err)
 			continue
 		}
+		g.deaf = d.deaf
 		guards[plan.Name] = g
 	}
 	return guards, errors.Join(errs...)
@@ -198,6 +201,7 @@ func (d *Daemon) Reload(all []*plans.Plan) error {
 		}
 	}
 	d.turn()
+	d.hearAgain()
 	return nil
 }
 
@@ -212,11 +216,6 @@ func (d *Daemon) turn() {
 // listen hears the buttons of the channels of the plans that are in hand: Slack
 // tells a press to one only of those who listen. d.mu is held.
 func (d *Daemon) listen() {
-	if d.ears != nil {
-		d.ears()
-	}
-	ctx, cancel := context.WithCancel(d.running)
-	d.ears = cancel
 	var places []notify.Place
 	for _, name := range d.names() {
 		g := d.guards[name]
@@ -227,13 +226,7 @@ func (d *Daemon) listen() {
 			places = append(places, notify.Place{Plan: g.plan.Name, Channel: c})
 		}
 	}
-	for _, l := range notify.Listeners(places, d.options.Notify) {
-		d.work.Go(func() {
-			if err := l.Listen(ctx, d.press); err != nil {
-				d.options.Log.Error("buttons are heard no more", "channels", l.String(), "error", err)
-			}
-		})
-	}
+	d.hear(places)
 }
 
 // press is a button that somebody has pressed.
@@ -257,7 +250,7 @@ func (d *Daemon) Ready() []serve.Condition {
 	for _, name := range d.names() {
 		all = append(all, d.guards[name].conditions()...)
 	}
-	return all
+	return append(all, d.heard()...)
 }
 
 // Alive reports whether the checks of all plans come to their ends: a supervisor

@@ -29,7 +29,8 @@ type guard struct {
 	channels map[string]alert.Channel
 	beats    []string // channels that take heartbeats
 
-	turned func() // is told when the plan comes into other hands
+	deaf   func(plan string) []alert.Signal // of buttons that nobody hears
+	turned func()                           // is told when the plan comes into other hands
 	stop   context.CancelFunc
 	over   chan struct{} // closed when it has ended
 	wake   chan struct{} // there may be something to send
@@ -296,6 +297,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.log.Info("drift was repaired", "changes", r.Applied.Count(orchestrator.OutcomeDone), "error", r.Applied.Err())
 	}
 	g.note(&r, fault)
+	r.Signals = append(slices.Clip(r.Signals), g.deaf(name)...)
 	desk := g.at(&r)
 	if desk == nil {
 		return
