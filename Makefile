@@ -62,8 +62,8 @@ test-race: ## the same under the race detector
 	$(GO) test -race -short -timeout 40m $(PURE)
 	$(GO) test -race -timeout 40m -tags sim ./cmd/...
 
-test-moments: ## all moments of all runbooks, which the race detector is too slow for
-	$(GO) test -timeout 40m ./orchestrator ./orchestrator/alert
+test-moments: ## all moments of all runbooks, and whole days of the daemon, which the race detector is too slow for
+	$(GO) test -timeout 40m ./orchestrator ./orchestrator/alert ./orchestrator/daemon
 
 test-histories: ## 100,000 random histories of runbooks on the simulator (about two minutes on two cores)
 	DROVER_HISTORIES=100000 $(GO) test -count=1 -timeout 60m -run '^TestRunHistories$$' -v ./orchestrator

@@ -85,7 +85,7 @@ const late = 6 * time.Minute
 // ended is when a trouble was over.
 func (s *storm) ended(f *trouble) time.Time {
 	if f.to.IsZero() {
-		return s.began.Add(stormDay)
+		return s.began.Add(stormDay())
 	}
 	return f.to
 }
@@ -150,7 +150,7 @@ func (s *storm) tales(bad func(string, ...any)) []*tale {
 		if !t.to.IsZero() {
 			continue
 		}
-		t.to = s.began.Add(stormDay)
+		t.to = s.began.Add(stormDay())
 		if t.orphan = s.orphaned(t); !t.orphan {
 			bad("%v, told at %v, was left open", t, s.at(t.from))
 		}
@@ -197,7 +197,7 @@ func (s *storm) judgeEnd(t *tale, tales []*tale, bad func(string, ...any)) {
 			last = s.ended(f)
 		}
 		code, within := f.main(t.plan)
-		if code == t.code && !s.misjudged(t) && s.concerns(f, t) && t.to.After(f.from.Add(within)) && t.to.Before(s.ended(f).Add(-time.Minute)) && !s.doubled(t) {
+		if code == t.code && !s.misjudged(t) && (f.kind != "mirror" || !s.noneReplays(t.plan, int(t.to.Sub(s.began)/time.Second))) && s.concerns(f, t) && t.to.After(f.from.Add(within)) && t.to.Before(s.ended(f).Add(-time.Minute)) && !s.doubled(t) {
 			bad("%v: %v was over while %s lasted", s.at(t.to), t, f.kind)
 		}
 	}
@@ -307,7 +307,8 @@ func (s *storm) judgeMiss(f *trouble, plan string, tales []*tale, bad func(strin
 	}
 	clear := time.Duration(0)
 	for second := int(f.from.Sub(s.began)/time.Second) + 1; second < int(s.ended(f).Sub(s.began)/time.Second); second++ {
-		if clear += time.Second; !visible(second) || f.kind == "lag" && (s.noneReplays(plan, second) || s.wrongClock(second)) {
+		if clear += time.Second; !visible(second) || f.kind == "mirror" && s.noneReplays(plan, second) ||
+			f.kind == "lag" && (s.noneReplays(plan, second) || s.wrongClock(second)) {
 			clear = 0
 		}
 		at := s.began.Add(time.Duration(second) * time.Second)
