@@ -51,6 +51,8 @@ type stage struct {
 	told  []alert.Message // on the channel oncall
 	beats int
 	down  error // why the channel takes nothing
+	// unheard: what is told of buttons counts, too. There is no Slack to hear them.
+	unheard bool
 }
 
 // bubble runs a test in a time of its own.
@@ -117,7 +119,9 @@ func (c taker) Send(_ context.Context, m alert.Message, _ alert.Receipt) (alert.
 	if c.s.down != nil {
 		return "", c.s.down
 	}
-	c.s.told = append(c.s.told, m)
+	if m.Code != ButtonsUnheard || c.s.unheard {
+		c.s.told = append(c.s.told, m)
+	}
 	return "thread", nil
 }
 

@@ -112,6 +112,7 @@ func TestEars(t *testing.T) {
 func TestButtonsUnheardAreTold(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newStage(t, 1)
+		s.unheard = true
 		d, err := New([]*plans.Plan{s.plan}, s.options())
 		s.must(err)
 		dead := time.Now().Add(10 * time.Minute)
