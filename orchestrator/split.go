@@ -196,6 +196,7 @@ func (b *splitHalter) pause(ctx context.Context) {
 			b.fail(fmt.Errorf("halt %s: %w", b.halts[i].Images[0], err))
 		}
 		if set != nil {
+			set.Split = b.halts[i].Split
 			b.halts[i] = *set
 		}
 	})
