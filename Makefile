@@ -74,7 +74,7 @@ test-long: ## HISTORIES of them (default a million)
 test-real: build ## what boots real Ceph clusters
 	@[ "$$(id -u)" = 0 ] || echo "test: not root: the tests that cut the network between two sites are skipped"
 	@mkdir -p $(CACHE); rm -f $(CACHE)/flaky
-	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format standard-quiet \
+	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname-and-test-fails \
 		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
 		--rerun-fails-report=$(CACHE)/flaky --packages="$(REAL)" -- \
 		-race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS)
