@@ -170,7 +170,7 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	for _, site := range options {
 		commands = append(commands, "drover resync "+shellLine(plan.File, ref.String(), "--keep", site))
 	}
-	s.Next = cmp.Or(strings.Join(commands, " or "), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
+	s.Next = cmp.Or(strings.Join(commands, "\n"), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
 	if e != nil && len(options) > 0 {
 		s.Asks = &alert.Question{Kind: alert.AskResync, Subject: h.ID, Evidence: e.Hash, Options: options}
 	}

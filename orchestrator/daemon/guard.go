@@ -104,6 +104,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
 		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
 	}
+	o.Notify.Links = Links(plan)
 	for _, c := range plan.Notifications.Channels {
 		channel, err := o.Channel(c, o.Notify)
 		if err != nil {
