@@ -139,13 +139,18 @@ func (s *stage) beginWith(o Options) (d *Daemon, end func()) {
 	s.t.Helper()
 	d, err := New([]*plans.Plan{s.plan}, o)
 	s.must(err)
+	return d, s.running(d)
+}
+
+// running has a daemon run until end is called.
+func (s *stage) running(d *Daemon) (end func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		d.Run(ctx)
 	}()
-	return d, func() {
+	return func() {
 		cancel()
 		<-done
 	}

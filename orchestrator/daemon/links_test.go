@@ -39,11 +39,13 @@ func TestLinks(t *testing.T) {
 		"no page":         {plans.Notifications{}, "something-new", page(Runbooks, "problem.md")},
 		"pages elsewhere": {plans.Notifications{Runbooks: "https://wiki.example.org/drover/"}, orchestrator.SignalManualStep, page("https://wiki.example.org/drover", "open-run.md")},
 		"dashboard": {
-			plans.Notifications{Dashboard: "https://grafana.example.org/d/drover?orgId=1"}, alert.ChannelFailing,
+			plans.Notifications{Dashboard: "https://grafana.example.org/d/drover?orgId=1"},
+			alert.ChannelFailing,
 			append(page(Runbooks, "notifications.md"), notify.Link{Text: "Dashboard", URL: "https://grafana.example.org/d/drover?orgId=1&var-plan=shop"}),
 		},
 		"dashboard of its own": {
-			plans.Notifications{Dashboard: "https://grafana.example.org/d/drover?var-plan=all"}, alert.ChannelFailing,
+			plans.Notifications{Dashboard: "https://grafana.example.org/d/drover?var-plan=all"},
+			alert.ChannelFailing,
 			append(page(Runbooks, "notifications.md"), notify.Link{Text: "Dashboard", URL: "https://grafana.example.org/d/drover?var-plan=all"}),
 		},
 	} {
