@@ -176,9 +176,13 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	}
 }
 
-// ResyncAllCommand is the command that decides all split-brains of a plan at once.
-func ResyncAllCommand(plan *plans.Plan) string {
-	return "drover resync " + shellLine(plan.File) + " --all --keep SITE --dry-run shows all of it; then the same without --dry-run"
+// ResyncAllCommands are the commands that decide all split-brains of a plan at once.
+func ResyncAllCommands(plan *plans.Plan) string {
+	var commands []string
+	for i := range plan.Sites {
+		commands = append(commands, "drover resync "+shellLine(plan.File, "--all", "--keep", plan.Sites[i].Name)+" --dry-run")
+	}
+	return strings.Join(commands, "\n")
 }
 
 // evidenceDetails is the evidence of a split-brain in short, for a message.

@@ -90,8 +90,8 @@ func crowds(plan *plans.Plan) map[string]alert.Crowd {
 			}
 			return fmt.Sprintf("%d images are halted: their copies contradict each other", images)
 		},
-		Next: orchestrator.ResyncAllCommand(plan),
-		Why:  "so many images, each with evidence of its own, cannot be decided by one press; the command shows the evidence of all, and asks once",
+		Next: orchestrator.ResyncAllCommands(plan),
+		Why:  "so many images, each with evidence of its own, cannot be decided by one press. The commands show the evidence of all, and what is lost by keeping either side; without --dry-run one asks once, and does it",
 	}}
 }
 
