@@ -47,8 +47,8 @@ func (g *guard) keep(ctx context.Context, desk *alert.Desk, p notify.Press) (str
 		g.log.Info("resync", "run", prepared.Run.ID, "outcome", outcome, "error", err)
 		g.watch.CheckNow()
 	})
-	return fmt.Sprintf("Resync %s begins, chosen by %s: the copy at %s stays, the one at %s is kept aside and discarded. drover runs show %s %s",
-		prepared.Run.ID, by, prepared.Run.To, prepared.Run.From, g.plan.File, prepared.Run.ID), nil
+	return fmt.Sprintf("Resync %s begins: the copy at %s stays, the one at %s is kept aside and discarded. Chosen by %s. drover runs show %s %s",
+		prepared.Run.ID, prepared.Run.To, prepared.Run.From, by, g.plan.File, prepared.Run.ID), nil
 }
 
 // prepare prepares the resync, and refuses it where the evidence is another by now.

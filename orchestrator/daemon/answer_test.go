@@ -257,7 +257,7 @@ func TestResyncTakesTwo(t *testing.T) {
 		if _, short := s.take(); short != "" {
 			t.Errorf("told after a start: %s", short)
 		}
-		if reply, err := d.press(pressed(m, "U2", "a")); err != nil || !strings.Contains(reply, "begins, chosen by Slack user u1-name (U1) and Slack user u2-name (U2): the copy at a stays") {
+		if reply, err := d.press(pressed(m, "U2", "a")); err != nil || !strings.Contains(reply, "begins: the copy at a stays, the one at b is kept aside and discarded. Chosen by Slack user u1-name (U1) and Slack user u2-name (U2).") {
 			t.Fatalf("%q, %v", reply, err)
 		}
 		time.Sleep(10 * time.Minute)

@@ -393,3 +393,25 @@ func TestReload(t *testing.T) {
 		}
 	})
 }
+
+// TestDeadDaemonIsOneMessage wants what follows from an rbd-mirror that is gone told
+// with it, not beside it.
+func TestDeadDaemonIsOneMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		_, end := s.begin()
+		defer end()
+		time.Sleep(time.Minute)
+		s.world.StopDaemon("b")
+		time.Sleep(10 * time.Minute)
+		all, short := s.take()
+		if short != "opened no-daemon" || len(all[0].Details) == 0 || all[0].Details[0] != (alert.Detail{Name: "as an example", Text: "rbd/volume-0"}) {
+			t.Errorf("told: %s %+v", short, all)
+		}
+		s.world.StartDaemon("b")
+		time.Sleep(10 * time.Minute)
+		if _, short := s.take(); short != "resolved no-daemon" {
+			t.Errorf("told then: %s", short)
+		}
+	})
+}

@@ -63,6 +63,10 @@ var effects = map[string][]string{
 		replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
 		orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
 	),
+	string(orchestrator.ProblemDaemonStopped): words(replay.ProblemNoDaemon),
+	string(replay.ProblemNoDaemon): words(
+		replay.ProblemReportStale, replay.ProblemReportMissing, replay.ProblemNotReplaying, replay.ProblemLagging, orchestrator.SignalReplayStuck,
+	),
 }
 
 // cannotReach are the problems of a site whose cause, while another is silent, is that
