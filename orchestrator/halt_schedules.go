@@ -117,9 +117,7 @@ func schedulesOf(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) (
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				if plan.Snapshots.By != plans.SnapshotsByDrover { // else the mgr has none of the plan's
-					errs = append(errs, err)
-				}
+				errs = append(errs, err)
 				for _, m := range listed {
 					met := PausedSchedule{Site: s.Name, Image: m.ImageRef, Every: m.Every, Start: m.Start}
 					switch {

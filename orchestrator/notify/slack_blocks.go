@@ -21,8 +21,7 @@ const (
 
 // slackBlocks lays a message out. All text is plain: what has come from a cluster
 // is never read as markup, so it mentions nobody and breaks out of nothing.
-// needed is how many approvers of the channel have to choose the same.
-func slackBlocks(m alert.Message, links []Link, buttons slack.Block, needed int) []slack.Block {
+func slackBlocks(m alert.Message, links []Link, buttons slack.Block) []slack.Block {
 	blocks := []slack.Block{
 		slack.NewHeaderBlock(plainText(mark(m)+" "+title(m), maxHeader)),
 		section(m.What),
@@ -44,8 +43,8 @@ func slackBlocks(m alert.Message, links []Link, buttons slack.Block, needed int)
 	if m.Next != "" && !over(m) {
 		blocks = append(blocks, commands(m.Next))
 	}
-	if asks(m) {
-		blocks = append(blocks, section(strings.Join(askText(m, needed), "\n")))
+	if m.Asks != nil && len(m.Asks.Options) > 0 && !over(m) {
+		blocks = append(blocks, section(askText(m)))
 	}
 	if buttons != nil {
 		blocks = append(blocks, buttons)

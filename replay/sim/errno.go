@@ -54,7 +54,6 @@ var sentinels = map[syscall.Errno]error{
 	syscall.ENOSYS:     replay.ErrUnsupported,
 	syscall.EAGAIN:     replay.ErrAgain,
 	syscall.ESHUTDOWN:  replay.ErrShutOut,
-	syscall.ENOTCONN:   replay.ErrUnreachable,
 }
 
 // retryable are the causes that may pass by themselves.

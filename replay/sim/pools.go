@@ -143,7 +143,6 @@ func (s *Site) SetPoolMode(ctx context.Context, pool replay.Pool, mode replay.Po
 
 func (w *World) enablePool(n *namespace, mode replay.PoolMode) {
 	n.Mode = mode
-	n.tell()
 	if n.pool == nil && n.UUID == "" {
 		n.UUID = w.uuid()
 	}
@@ -178,6 +177,5 @@ func (w *World) disablePool(n *namespace) error {
 		}
 	}
 	n.Mode, n.UUID = replay.PoolDisabled, ""
-	n.tell()
 	return nil
 }
