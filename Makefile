@@ -51,6 +51,7 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 test: test-unit test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
 
 test-unit: deps ## what needs no Ceph, in short
+	@sh test/setup/promtool.sh $(CACHE)/bin || true
 	$(GO) vet -tags "$(TAG)" ./...
 	$(GO) test -short $(PURE)
 	$(GO) test -tags sim ./cmd/...
@@ -61,8 +62,8 @@ test-race: ## the same under the race detector
 	$(GO) test -race -short -timeout 40m $(PURE)
 	$(GO) test -race -timeout 40m -tags sim ./cmd/...
 
-test-moments: ## all moments of all runbooks, which the race detector is too slow for
-	$(GO) test -timeout 40m ./orchestrator ./orchestrator/alert
+test-moments: ## all moments of all runbooks, and whole days of the daemon, which the race detector is too slow for
+	$(GO) test -timeout 40m ./orchestrator ./orchestrator/alert ./orchestrator/daemon
 
 test-histories: ## 100,000 random histories of runbooks on the simulator (about two minutes on two cores)
 	DROVER_HISTORIES=100000 $(GO) test -count=1 -timeout 60m -run '^TestRunHistories$$' -v ./orchestrator
@@ -73,7 +74,7 @@ test-long: ## HISTORIES of them (default a million)
 test-real: build ## what boots real Ceph clusters
 	@[ "$$(id -u)" = 0 ] || echo "test: not root: the tests that cut the network between two sites are skipped"
 	@mkdir -p $(CACHE); rm -f $(CACHE)/flaky
-	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format standard-quiet \
+	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname-and-test-fails \
 		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
 		--rerun-fails-report=$(CACHE)/flaky --packages="$(REAL)" -- \
 		-race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS)
@@ -98,8 +99,8 @@ lint: deps lint-tools ## golangci-lint (with the import walls) and gofumpt
 fmt: lint-tools ## format
 	$(CACHE)/bin/gofumpt-$(GOFUMPT_VERSION) -w cmd plans orchestrator replay test
 
-fuzz: ## fuzz the plan loader and every decoder of what Ceph returns, FUZZTIME each
-	@for package in ./plans ./replay ./replay/ceph/cls; do \
+fuzz: ## fuzz the plan loader, every decoder of what Ceph returns, and reports, FUZZTIME each
+	@for package in ./plans ./replay ./replay/ceph/cls ./orchestrator/report; do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$package/*_test.go | cut -c6-); do \
 			$(GO) test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 		done; \

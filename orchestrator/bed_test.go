@@ -122,13 +122,18 @@ func handsOf(s plans.Site, r orchestrator.Runner) orchestrator.Hands {
 	return orchestrator.Hands{Runner: r}
 }
 
+// handsOf are those that also steer the replay of single images, where the bed can.
+func (b *bed) handsOf(s plans.Site, r orchestrator.Runner) orchestrator.Hands {
+	h := handsOf(s, r)
+	if b.control != nil {
+		h.Replay = b.control(s.Name)
+	}
+	return h
+}
+
 func (b *bed) sites(ctx context.Context) *orchestrator.Sites {
 	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-		h := handsOf(s, simRunner{b: b, site: s.Name})
-		if b.control != nil {
-			h.Replay = b.control(s.Name)
-		}
-		return h, nil
+		return b.handsOf(s, simRunner{b: b, site: s.Name}), nil
 	}
 	return orchestrator.OpenSites(ctx, b.plan, b.open, hands)
 }

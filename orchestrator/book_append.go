@@ -112,6 +112,18 @@ func (b *Book) Append(ctx context.Context, entries ...Entry) error {
 	return nil
 }
 
+// passOver has what is appended not wait for sites that were just found silent: they
+// get it in the background, as any site does that is behind.
+func (b *Book) passOver(silent []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.shelves {
+		if s.site != nil && s.writeFault == nil && slices.Contains(silent, s.name) {
+			s.writeFault, s.unread = s.named(replay.ErrUnreachable), true
+		}
+	}
+}
+
 // post puts entries on their way to all sites.
 func (b *Book) post(entries []Entry) (*delivery, error) {
 	b.mu.Lock()

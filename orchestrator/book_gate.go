@@ -236,6 +236,9 @@ func (s *Session) openGate(ctx context.Context, shelf *shelf, gate *gate) error 
 			return err
 		}
 	}
+	if err := s.endVisits(ctx, shelf); err != nil {
+		return err
+	}
 	gate.open = true
 	return nil
 }

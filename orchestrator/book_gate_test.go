@@ -275,7 +275,7 @@ func TestSessionReadsALongBook(t *testing.T) {
 		s := b.begin(orchestrator.Purpose{What: "apply", Partial: true})
 		var reads atomic.Int64
 		s.p.meanwhile(func(_ int64, c sim.Call) {
-			if c.Op == "ReadRecords" && c.Site == "b" {
+			if c.Op == "ReadRecords" && c.Site == "b" && c.Object == "rbd/drover/ledger.shop" {
 				reads.Add(1)
 				time.Sleep(8 * time.Second)
 			}

@@ -83,6 +83,24 @@ func (s *shelf) failedRead(err error, givenUp bool) {
 // enqueue puts a delivery behind those that are there.
 func (s *shelf) enqueue(d *delivery) { s.queue = append(s.queue, d) }
 
+// weed takes out of the queue what has become outdated meanwhile: else that of a
+// site that is away would grow with all that is recorded. b.mu is held.
+func (s *shelf) weed() {
+	if s.book.outdated == nil {
+		return
+	}
+	var left []*delivery
+	for _, d := range s.queue {
+		if d = s.book.weeded(d); d != nil {
+			left = append(left, d)
+		}
+	}
+	s.queue = left
+	if len(s.queue)+len(s.flight) == 0 && s.writeFault != nil {
+		s.unread = true // nothing is left to be written that would show that it is back
+	}
+}
+
 // eachQueued calls f for each record that is on its way.
 func (s *shelf) eachQueued(f func(replay.Record)) {
 	for _, deliveries := range [][]*delivery{s.flight, s.queue} {
@@ -180,6 +198,7 @@ func (s *shelf) settle(err error) (last bool) {
 		}
 	}
 	s.queue = append(left, s.queue...)
+	defer s.weed() // once nobody waits for them
 	for _, d := range append(append([]*delivery{}, flight...), s.queue...) {
 		if d.legs[s.index].state == legAwaited {
 			d.legs[s.index] = leg{state: legFailed, err: err}

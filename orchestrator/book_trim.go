@@ -10,7 +10,7 @@ import (
 )
 
 // trim removes what is outdated at each site where it was just read. A site that
-// is away keeps it until it is read again.
+// is away keeps it until it is read again, and gets no more of it.
 func (b *Book) trim(ctx context.Context, readings []reading) error {
 	if b.outdated == nil {
 		return nil
@@ -64,6 +64,31 @@ func (b *Book) forget() map[string]bool {
 		for kind := range b.standing {
 			b.standing[kind] = slices.DeleteFunc(b.standing[kind], isGone)
 		}
+		for _, s := range b.shelves {
+			s.weed()
+		}
 	}
 	return gone
+}
+
+// weeded is a delivery without the records that the book has dropped; nil where
+// nothing is left of it. One that somebody waits for, or that may yet become entries,
+// stays whole. b.mu is held.
+func (b *Book) weeded(d *delivery) *delivery {
+	if !d.settled || d.fresh || d.withdrawn {
+		return d
+	}
+	kept := delivery{legs: d.legs, must: d.must, done: d.done, settled: true}
+	for _, r := range d.records {
+		if _, known := b.values[r.Key]; known {
+			kept.add(r)
+		}
+	}
+	switch len(kept.records) {
+	case 0:
+		return nil
+	case len(d.records):
+		return d
+	}
+	return &kept
 }

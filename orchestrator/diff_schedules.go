@@ -19,6 +19,10 @@ func (d *differ) schedules(v poolView) {
 		if !ok {
 			continue
 		}
+		if d.plan.Snapshots.By == plans.SnapshotsByDrover {
+			d.retiredSchedules(v, s.Name, seen)
+			continue
+		}
 		var wanted []replay.MirrorSchedule
 		if s.Name == d.plan.Primary || d.plan.Direction == plans.TwoWay {
 			wanted = d.wantedSchedules(v)
@@ -34,6 +38,19 @@ func (d *differ) schedules(v poolView) {
 		}
 		d.extraSchedules(v, s.Name, seen, wanted)
 	}
+}
+
+// retiredSchedules wants those schedules gone from the mgr that Drover follows by
+// itself, so that nothing takes mirror snapshots twice. A mgr that cannot be asked
+// takes none.
+func (d *differ) retiredSchedules(v poolView, site string, seen *PoolObservation) {
+	ours := d.wantedSchedules(v)
+	for _, s := range seen.Schedules {
+		if hasSchedule(ours, s) {
+			d.dropSchedule(site, s)
+		}
+	}
+	d.extraSchedules(v, site, seen, ours)
 }
 
 // schedulesUnread tells that schedules cannot be read, where any are wanted.

@@ -126,6 +126,12 @@ type Choice struct {
 	Hash string `json:"hash"`
 }
 
+// LookAtSplit is the evidence of one image as it is now, without what its copies
+// hold. It changes nothing.
+func LookAtSplit(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef) (*SplitEvidence, error) {
+	return splitEvidence(ctx, plan, sites, ref, false)
+}
+
 // splitEvidence gathers the evidence on one image from all sites that answer
 // within the plan's time. With deep, the sides' heads are read and compared as
 // well, for as long as ctx lasts; a comparison that fails is part of the

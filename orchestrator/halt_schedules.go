@@ -117,7 +117,9 @@ func schedulesOf(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) (
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, err)
+				if plan.Snapshots.By != plans.SnapshotsByDrover { // else the mgr has none of the plan's
+					errs = append(errs, err)
+				}
 				for _, m := range listed {
 					met := PausedSchedule{Site: s.Name, Image: m.ImageRef, Every: m.Every, Start: m.Start}
 					switch {

@@ -116,13 +116,19 @@ func openHistory(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, er
 	return book, nil
 }
 
+// goneFor is how long the last state of an image is kept that is protected no more.
+const goneFor = 30 * 24 * time.Hour
+
 // outdatedHistory are the entries that need not be kept: transitions beyond a
-// limit, the oldest first, but for the last of each image; and whatever a later
-// entry of its kind replaces. Below a tenth more than the limit, none.
+// limit, the oldest first, but for the last of each image; that one too, where the
+// image has not been protected for goneFor, so that images that come and go do not
+// pile up; and whatever a later entry of its kind replaces. Below a tenth more than the
+// limit, none.
 func outdatedHistory(entries []Entry, limit int) (keys []string) {
 	if !isFull(len(entries), limit) {
 		return nil
 	}
+	newest := entries[len(entries)-1].At
 	seen := map[string]bool{}
 	kept := 0
 	for i := len(entries) - 1; i >= 0; i-- {
@@ -132,13 +138,19 @@ func outdatedHistory(entries []Entry, limit int) (keys []string) {
 		seen[subject] = true
 		if e.Kind == EntryTransition {
 			kept++
-			last = last || kept <= limit
+			last = kept <= limit || last && (newest.Sub(e.At) <= goneFor || !isGone(e))
 		}
 		if !last && subject != "" {
 			keys = append(keys, e.Key)
 		}
 	}
 	return keys
+}
+
+// isGone reports whether an image is protected no more since a transition.
+func isGone(e *Entry) bool {
+	var c ProtectionChange
+	return json.Unmarshal(e.Body, &c) == nil && (c.To == replay.Unprotected || c.To == replay.Retired)
 }
 
 // isFull reports whether so many entries are more than a limit and its margin.

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func TestHistoryBounded(t *testing.T) {
 		b.past("a", "volume-0", began.Add(-9*time.Hour), 8000, replay.Replaying)
 		b.past("b", "vm-1", began.Add(-6*time.Hour), 8000, replay.Replaying)
 		b.past("b", "volume-gone", began.Add(-100*time.Hour), 2, replay.Unprotected)
+		for i := range 300 {
+			b.past("b", fmt.Sprintf("volume-old-%d", i), began.Add(-1000*time.Hour+time.Duration(i)*time.Minute), 2, replay.Unprotected)
+		}
 		m := b.watchman(t, b.immortal())
 		defer m.stop()
 		time.Sleep(5 * time.Minute)
@@ -57,6 +61,11 @@ func TestHistoryBounded(t *testing.T) {
 			count[c.Image.Name]++
 		}
 		// Of what is gone for long the last is kept.
+		for name := range count {
+			if strings.HasPrefix(name, "volume-old-") {
+				t.Errorf("%s, which has been gone for more than a month, is kept", name)
+			}
+		}
 		if count["vm-1"] != 8000 || count["volume-0"] >= 8000 || count["volume-gone"] != 1 {
 			t.Errorf("kept: %v", count)
 		}

@@ -28,7 +28,7 @@ type HookFacts struct {
 	Group   string            `json:"group,omitempty"`
 	Images  []replay.ImageRef `json:"images"`
 	Outcome string            `json:"outcome,omitempty"` // of the run, after it
-	Drill   map[string]string `json:"drill,omitempty"`   // what a drill adds
+	Drill   *DrillFacts       `json:"drill,omitempty"`   // what a drill adds
 }
 
 // hookFactsVersion is the version of the JSON that hooks are given.
@@ -49,11 +49,11 @@ func (f HookFacts) MarshalJSON() ([]byte, error) {
 // env are the facts that fit into an environment. Each is always set, so that
 // none is taken from the environment of Drover itself.
 func (f *HookFacts) env() []string {
-	return []string{
+	return append([]string{
 		"DROVER_PLAN=" + f.Plan, "DROVER_RUNBOOK=" + f.Runbook, "DROVER_RUN=" + f.Run, "DROVER_WHEN=" + f.When,
 		"DROVER_WAVE=" + f.Wave, "DROVER_GROUP=" + f.Group, "DROVER_FROM=" + f.From, "DROVER_TO=" + f.To,
 		"DROVER_OUTCOME=" + f.Outcome,
-	}
+	}, drillEnv(f.Drill)...)
 }
 
 // HookResult is how a hook went.

@@ -21,7 +21,7 @@ import (
 
 var someFacts = HookFacts{
 	Plan: "shop", Runbook: "switchover", Run: "r-1", When: plans.BeforeWave, Of: "first", From: "a", To: "b", Wave: "first", Group: "db",
-	Images: []replay.ImageRef{{Pool: replay.Pool{Name: "rbd", Namespace: "ns"}, Name: "vm-1"}}, Outcome: "moved", Drill: map[string]string{"clone": "x"},
+	Images: []replay.ImageRef{{Pool: replay.Pool{Name: "rbd", Namespace: "ns"}, Name: "vm-1"}}, Outcome: "moved", Drill: &DrillFacts{Name: "nightly"},
 }
 
 // shellHook is a hook that runs a script.
@@ -68,7 +68,7 @@ func TestHookFactsReachTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	image := got["images"].([]any)[0].(map[string]any)
-	if got["version"] != 1.0 || got["plan"] != "shop" || got["of"] != "first" || image["namespace"] != "ns" || image["image"] != "vm-1" || got["drill"].(map[string]any)["clone"] != "x" {
+	if got["version"] != 1.0 || got["plan"] != "shop" || got["of"] != "first" || image["namespace"] != "ns" || image["image"] != "vm-1" || got["drill"].(map[string]any)["name"] != "nightly" {
 		t.Errorf("JSON: %s", asJSON)
 	}
 	if want := "shop switchover r-1 before-wave first db a b moved own yes\n"; rest != want {

@@ -243,7 +243,7 @@ func (r *Recorded) overlay(s *ImageStatus, plan *plans.Plan) {
 	}
 	if h := r.halted(s.Ref); h != nil {
 		s.Halt = h.ID
-		if slices.ContainsFunc(h.Paused, func(p PausedSchedule) bool { return p.Image == s.Ref }) {
+		if plan.Snapshots.By == plans.SnapshotsByDrover || slices.ContainsFunc(h.Paused, func(p PausedSchedule) bool { return p.Image == s.Ref }) {
 			s.Problems = slices.DeleteFunc(s.Problems, func(p replay.Problem) bool {
 				return p.Code == replay.ProblemNoSchedule || p.Code == replay.ProblemScheduleDead
 			})

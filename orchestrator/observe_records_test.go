@@ -85,7 +85,7 @@ func TestRecordsUnreadableInBetween(t *testing.T) {
 		b.must(b.world.Site("a").SetSiteName(t.Context(), "elsewhere"))
 		for _, site := range []string{"a", "b"} {
 			// The look before the change, and the session's, pass.
-			b.world.Inject(sim.Fault{Site: site, Op: "ReadRecords", Errno: syscall.EIO, Skip: 2})
+			b.world.Inject(sim.Fault{Site: site, Op: "ReadRecords", Object: "rbd/drover/ledger.shop", Errno: syscall.EIO, Skip: 2})
 		}
 		result, err := b.apply(orchestrator.Options{})
 		if !errors.Is(err, orchestrator.ErrRefused) || len(result.Changes) == 0 || result.Lost == nil {

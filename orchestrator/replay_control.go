@@ -22,17 +22,21 @@ type ReplayControl interface {
 func stopReplay(ctx context.Context, plan *plans.Plan, sites *Sites, ref replay.ImageRef) error {
 	var errs []error
 	for _, s := range plan.Sites {
-		control := sites.Replay(s.Name)
-		if control == nil {
-			continue
+		if sites.Replay(s.Name) != nil {
+			errs = append(errs, stopReplayAt(ctx, plan, sites, s.Name, ref))
 		}
-		look, cancel := context.WithTimeout(ctx, answerTime(plan))
-		if err := control.StopReplay(look, ref); err != nil {
-			errs = append(errs, fmt.Errorf("stop the replay of %s at %s: %w", ref, s.Name, err))
-		}
-		cancel()
 	}
 	return errors.Join(errs...)
+}
+
+// stopReplayAt stops the replay of an image at a site whose daemon can be told so.
+func stopReplayAt(ctx context.Context, plan *plans.Plan, sites *Sites, site string, ref replay.ImageRef) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime(plan))
+	defer cancel()
+	if err := sites.Replay(site).StopReplay(ctx, ref); err != nil {
+		return fmt.Errorf("stop the replay of %s at %s: %w", ref, site, err)
+	}
+	return nil
 }
 
 // startReplay lets the replay of an image go on that a halt had stopped.

@@ -60,20 +60,20 @@ func (p *Prepared) choose(c *checks, stands []stand, loserSite string, o ResyncO
 		image.Promote = e.State == replay.Stranded
 		// A copy that lacks nothing but the way to the primary is not discarded.
 		image.Resync = e.State != replay.Stranded || !choice.Nothing || force
-		if image.Resync && !checkTies(check, loser, e.Image) {
+		if image.Resync && !checkTies(check, p.book.plan, loser, e.Image) {
 			continue
 		}
 		p.chosen = append(p.chosen, image)
 	}
 }
 
-// checkTies sees that nothing hangs on a copy that is discarded.
-func checkTies(check *Check, loser *SideEvidence, ref replay.ImageRef) bool {
+// checkTies sees that nothing hangs on a copy that is discarded; drills make room.
+func checkTies(check *Check, plan *plans.Plan, loser *SideEvidence, ref replay.ImageRef) bool {
 	if loser.tiesErr != nil {
 		check.failImagef(ref, loser.Site, "try again", "it cannot be told whether clones of its snapshots are left at %s: %v", loser.Site, loser.tiesErr)
 		return false
 	}
-	what, next := tied(loser.Ties, loser.Site)
+	what, next := tied(withoutDrills(plan, loser.Ties), loser.Site)
 	if what != "" {
 		check.failImagef(ref, loser.Site, next, "%s", what)
 	}

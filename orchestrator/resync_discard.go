@@ -106,8 +106,11 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	if err != nil {
 		return err
 	}
-	if what, next := tied(ties, a.from); what != "" {
+	if what, next := tied(withoutDrills(c.plan, ties), a.from); what != "" {
 		return refusal(next, "%s: %s", a.ref, what)
+	}
+	if err := makeRoom(ctx, c, a.from, ties); err != nil {
+		return err
 	}
 	daemons, err := site.MirrorDaemons(look)
 	if err != nil {

@@ -22,6 +22,8 @@ const (
 	Failover   Runbook = "failover"
 	Failback   Runbook = "failback"
 	Resync     Runbook = "resync"
+	// Drill changes no roles and is no [Run]; hooks know it by this name.
+	Drill Runbook = "drill"
 )
 
 // Run is what a run is about, fixed when it begins: the body of its first

@@ -146,6 +146,9 @@ func (w *writer) fenceStep(unit *RunUnit, i *RunImage) Step {
 // scheduleStages move the mirror snapshot schedules of the run's pools to the
 // new primary.
 func (w *writer) scheduleStages() []stage {
+	if w.plan.Snapshots.By == plans.SnapshotsByDrover {
+		return nil // its daemon takes the snapshots of whatever is primary
+	}
 	var s stage
 	seen := map[replay.Pool]bool{}
 	for _, unit := range w.run.Units {

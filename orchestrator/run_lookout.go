@@ -33,8 +33,9 @@ func (s sighting) at(site string) (replay.Copy, error) {
 // Those who ask while a look is under way share the next one, so that the
 // sites are asked as often for a hundred images as for one.
 type lookout struct {
-	sites *Sites
-	names []string // of the sites that are asked
+	sites  *Sites
+	names  []string      // of the sites that are asked
+	detail replay.Detail // besides positions
 
 	mu    sync.Mutex
 	desks map[place]*desk
@@ -78,7 +79,7 @@ func (l *lookout) desk(at place) *desk {
 	defer l.mu.Unlock()
 	d := l.desks[at]
 	if d == nil {
-		d = &desk{sites: l.sites, place: at}
+		d = &desk{sites: l.sites, place: at, detail: replay.WithPositions | l.detail}
 		l.desks[at] = d
 	}
 	return d
@@ -88,7 +89,8 @@ func (l *lookout) desk(at place) *desk {
 // in one look after the other.
 type desk struct {
 	place
-	sites *Sites
+	sites  *Sites
+	detail replay.Detail
 
 	mu      sync.Mutex
 	next    map[string]*question // by image: what the next look is for
@@ -170,7 +172,7 @@ func (d *desk) put(ctx context.Context, asked map[string]*question) {
 		if err != nil {
 			return err
 		}
-		return site.LookAt(ctx, d.pool, slices.Sorted(maps.Keys(asked)), replay.WithPositions,
+		return site.LookAt(ctx, d.pool, slices.Sorted(maps.Keys(asked)), d.detail,
 			func(name string, image replay.Image, err error) {
 				asked[name].answer(replay.Copy{Image: image, MirrorUUID: uuid}, err)
 			})

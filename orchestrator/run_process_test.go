@@ -206,7 +206,7 @@ func (p *process) sites(ctx context.Context) *orchestrator.Sites {
 		return p.b.world.Client(s.Name, p.gate), nil
 	}
 	hands := func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-		return handsOf(s, processRunner{simRunner{b: p.b, site: s.Name}, p}), nil
+		return p.b.handsOf(s, processRunner{simRunner{b: p.b, site: s.Name}, p}), nil
 	}
 	sites := orchestrator.OpenSites(ctx, p.b.plan, open, hands)
 	sites.DateBy(func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) })

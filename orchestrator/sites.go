@@ -84,11 +84,12 @@ type Keeper interface {
 	OpenWriter(ctx context.Context, ref replay.ImageRef) (replay.Writer, error)
 }
 
-// Snapshotter takes, reads and removes snapshots.
+// Snapshotter takes, clones, reads and removes snapshots.
 type Snapshotter interface {
 	CreateMirrorSnapshot(ctx context.Context, ref replay.ImageRef) (uint64, error)
 	CreateSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
 	RemoveSnapshot(ctx context.Context, ref replay.ImageRef, name string) error
+	CloneSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string, clone replay.ImageRef) error
 	OpenSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string) (replay.Reader, error)
 }
 
@@ -97,6 +98,11 @@ type Scheduler interface {
 	MirrorSchedules(ctx context.Context, pool replay.Pool) ([]replay.MirrorSchedule, error)
 	AddMirrorSchedule(ctx context.Context, s replay.MirrorSchedule) error
 	RemoveMirrorSchedule(ctx context.Context, s replay.MirrorSchedule) error
+}
+
+// Listener hears of changes of which images are mirrored, as they come.
+type Listener interface {
+	Listen(ctx context.Context, pool replay.Pool, heard func()) error
 }
 
 // DaemonObserver sees the rbd-mirror daemons that a cluster knows of.
@@ -118,6 +124,7 @@ type Site interface {
 	Keeper
 	Scheduler
 	DaemonObserver
+	Listener
 	Ledger
 	io.Closer
 }
@@ -276,6 +283,18 @@ func (s *Sites) Site(name string) (Site, error) {
 	return nil, refusal("name a site of the plan", "no site %q", name)
 }
 
+// only are the sites without all but one.
+func (s *Sites) only(name string) *Sites {
+	alone := *s
+	alone.entries = nil
+	for i := range s.entries {
+		if s.entries[i].plan.Name == name {
+			alone.entries = s.entries[i : i+1]
+		}
+	}
+	return &alone
+}
+
 // Runner returns who looks after the daemon at a site; nil: nobody.
 func (s *Sites) Runner(name string) Runner {
 	for _, e := range s.entries {
@@ -295,6 +314,17 @@ func (s *Sites) Replay(name string) ReplayControl {
 		}
 	}
 	return nil
+}
+
+// abandoned is how many calls to each open site hang that were given up.
+func (s *Sites) abandoned() map[string]int {
+	out := make(map[string]int, len(s.entries))
+	for _, e := range s.entries {
+		if e.site != nil {
+			out[e.plan.Name] = e.site.Abandoned()
+		}
+	}
+	return out
 }
 
 // Close closes all sites.

@@ -135,6 +135,10 @@ func (g guardedSite) RemoveSnapshot(ctx context.Context, ref replay.ImageRef, na
 	return g.change(ctx, func() error { return g.Site.RemoveSnapshot(ctx, ref, name) })
 }
 
+func (g guardedSite) CloneSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string, clone replay.ImageRef) error {
+	return g.change(ctx, func() error { return g.Site.CloneSnapshot(ctx, ref, snapshot, clone) })
+}
+
 func (g guardedSite) RenameImage(ctx context.Context, ref replay.ImageRef, name string) error {
 	return g.change(ctx, func() error { return g.Site.RenameImage(ctx, ref, name) })
 }

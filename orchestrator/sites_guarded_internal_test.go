@@ -14,7 +14,7 @@ func TestEveryChangePassesTheSession(t *testing.T) {
 	reads := map[string]bool{
 		"Name": true, "Identity": true, "Abandoned": true, "Close": true,
 		"ListPools": true, "Namespaces": true, "SiteName": true, "PoolMirroring": true,
-		"Images": true, "Image": true, "LookAt": true, "Users": true, "Ties": true, "Reports": true, "AppendTime": true, "BytesAfter": true,
+		"Images": true, "Image": true, "LookAt": true, "Listen": true, "Users": true, "Ties": true, "Reports": true, "AppendTime": true, "BytesAfter": true,
 		"OpenSnapshot": true, "PoolSpace": true, "MirrorSchedules": true, "MirrorDaemons": true,
 		// What admission is made of.
 		"OwnAddresses": true, "Blocklist": true, "Unblocklist": true,

@@ -13,6 +13,15 @@ func (s *Sites) unopened() bool {
 	return slices.ContainsFunc(s.entries, func(e siteEntry) bool { return e.site == nil })
 }
 
+// closeBut closes what others do not hold.
+func (s *Sites) closeBut(others *Sites) {
+	for i := range s.entries {
+		if s.entries[i].site != nil && others.entries[i].site == nil {
+			_ = s.entries[i].site.Close() // nothing was asked of it
+		}
+	}
+}
+
 // reopened tries the sites again that could not be opened. Where one opens, it
 // answers with sites that hold it beside those that were open; else nil. The sites
 // that it was called on stay as they are.

@@ -33,11 +33,15 @@ const haltsAtOnce = 16
 // The error tells what could not be recorded or stopped; halts are those that
 // were recorded, each with [Halt.Split] where it could be gathered.
 func HaltSplit(ctx context.Context, plan *plans.Plan, sites *Sites) (halts []Halt, err error) {
-	return haltSplit(ctx, plan, sites, splitPause)
+	return haltSplit(ctx, plan, sites, splitPause, 0)
 }
 
-// haltSplit is HaltSplit with another moment between its looks.
-func haltSplit(ctx context.Context, plan *plans.Plan, sites *Sites, pause time.Duration) (halts []Halt, err error) {
+// haltSplit is HaltSplit with another moment between its looks, and with a limit to
+// what comes after the halts are recorded and replay is stopped (0: none): schedules
+// that were not paused by then go on, and evidence that is lacking is for another look
+// ([explainHalts]). Of hundreds of images, with a site that has just fallen silent,
+// all of it would take minutes.
+func haltSplit(ctx context.Context, plan *plans.Plan, sites *Sites, pause, rest time.Duration) (halts []Halt, err error) {
 	records := readRecords(ctx, plan, sites)
 	if records.book == nil {
 		return nil, records.Fault
@@ -62,8 +66,16 @@ func haltSplit(ctx context.Context, plan *plans.Plan, sites *Sites, pause time.D
 	b := splitHalter{plan: plan, sites: sites, book: records.book}
 	b.record(work, again)
 	b.stop(work, obs)
-	b.pause(work)
+	if rest > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, rest)
+		defer end()
+	}
 	b.explain(ctx, work)
+	if rest > 0 {
+		work = ctx
+	}
+	b.pause(work)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime(plan))
 	defer cancel()
 	b.fail(records.book.Close(closing))
@@ -180,13 +192,26 @@ func (b *splitHalter) stop(ctx context.Context, obs *Observation) {
 func (b *splitHalter) pause(ctx context.Context) {
 	forEach(ctx, len(b.halts), haltsAtOnce, func(i int) {
 		set, err := SetHalt(ctx, b.plan, b.sites, b.book, b.halts[i])
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			b.fail(fmt.Errorf("halt %s: %w", b.halts[i].Images[0], err))
 		}
 		if set != nil {
+			set.Split = b.halts[i].Split
 			b.halts[i] = *set
 		}
 	})
+}
+
+// explainHalts adds the evidence to halts of split-brains that were recorded without.
+func explainHalts(ctx context.Context, plan *plans.Plan, sites *Sites, halts []Halt) error {
+	records := readRecords(ctx, plan, sites)
+	if records.book == nil {
+		return records.Fault
+	}
+	b := splitHalter{plan: plan, sites: sites, book: records.book, halts: halts}
+	b.explain(ctx, ctx)
+	b.fail(records.book.Close(ctx))
+	return errors.Join(b.errs...)
 }
 
 // explain adds the evidence to the halts, for as long as anybody waits for it.

@@ -64,6 +64,9 @@ type SiteStatus struct {
 	// Runner is what the one says who runs rbd-mirror there for Drover.
 	Runner  *RunnerState `json:"runner,omitempty"`
 	Seconds float64      `json:"seconds"` // it took to answer
+	// Filling are pools that fill up with journals that nobody reads, as only who
+	// keeps watch can tell.
+	Filling []PoolFilling `json:"filling,omitempty"`
 }
 
 // DaemonStatus is one rbd-mirror daemon in a site's service map.
@@ -98,6 +101,10 @@ type ImageStatus struct {
 	Halt        string `json:"halt,omitempty"`
 	Run         string `json:"run,omitempty"`
 	Quarantined string `json:"quarantined,omitempty"`
+	// Protection is its state by what is seen and what is recorded, as a watch has it:
+	// a split-brain that was halted stays one while a site is out of sight. Empty where
+	// no watch has looked.
+	Protection Protection `json:"-"`
 }
 
 // CopyStatus is how one secondary of an image stands.
@@ -108,12 +115,21 @@ type CopyStatus struct {
 	// SyncedTo is the time whose writes the copy holds; nil: not known.
 	SyncedTo *time.Time `json:"synced_to,omitempty"`
 	// SyncPercent is how far a first sync or a snapshot's copy is.
-	SyncPercent *float64     `json:"sync_percent,omitempty"`
+	SyncPercent *float64 `json:"sync_percent,omitempty"`
+	// CatchUpSeconds is how long it takes, at the rate of the last looks, until
+	// nothing is lacking any more: no entry of the journal, nothing of the first sync
+	// or of the mirror snapshot that is being copied. Nil: it does not close in, or
+	// that is not known, as by a single look. See [Pace].
+	CatchUpSeconds *float64 `json:"catch_up_seconds,omitempty"`
+	// FallsBehind: it lacks more with each look.
+	FallsBehind bool         `json:"falls_behind,omitempty"`
 	Proof       replay.Proof `json:"proof"`
 	// Report is the daemon's own; Stale: it is older than the daemon's life, or
 	// too old.
 	Report *replay.Report `json:"report,omitempty"`
 	Stale  bool           `json:"report_stale,omitempty"`
+	// Compared is what its last comparison with the primary has shown.
+	Compared *CopyProof `json:"compared,omitempty"`
 }
 
 // Roles in an ImageStatus beside replay's own.
@@ -132,6 +148,9 @@ type StatusOptions struct {
 	LagTime time.Duration
 	// Now gives the time; nil: time.Now.
 	Now func() time.Time
+	// Pace is what earlier looks have taught, and learns from this one; nil: there
+	// are no others.
+	Pace *Pace
 }
 
 // Status observes all sites and judges each image of the plan. A site that
@@ -139,7 +158,21 @@ type StatusOptions struct {
 // nothing of the others. Status itself never fails; what it could not see is
 // in the report.
 func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions) *StatusReport {
-	return look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+	reading, done := context.WithCancel(ctx)
+	defer done()
+	var past *proofs
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		past = readProofs(reading, plan, sites)
+	}()
+	report := look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+	// Nobody waits long for what is only history.
+	late := time.AfterFunc(shortAnswer, done)
+	<-read
+	late.Stop()
+	past.tell(plan, report)
+	return report
 }
 
 // sight is a status with what it was made from.
@@ -166,6 +199,9 @@ func look(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions, 
 	}
 	recall(evidence)
 	report := newStatusReport(plan, obs, evidence)
+	if o.Pace != nil {
+		o.Pace.note(report, time.Now())
+	}
 	report.Summary.LagUnmeasured = unmeasured
 	report.At = now.UTC().Truncate(time.Millisecond)
 	report.Seconds = seconds(now.Sub(began))

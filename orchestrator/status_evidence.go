@@ -21,7 +21,7 @@ func gatherEvidence(plan *plans.Plan, obs *Observation, now time.Time) []replay.
 			ref := poolOf(wanted).Image(name)
 			e := replay.Evidence{Ref: ref, Now: now, Objective: plan.RPOFor(wanted, name).Std(), Sites: make([]replay.SiteEvidence, len(views))}
 			for k := range views {
-				e.Sites[k] = views[k].evidence(name, plannedInterval(wanted, name))
+				e.Sites[k] = views[k].evidence(name, plannedInterval(plan, wanted, name))
 			}
 			attachReports(e.Sites, views)
 			all = append(all, e)
@@ -39,12 +39,13 @@ type statusPool struct {
 	byID      map[string][]replay.Report // by global id
 	byName    map[string][]replay.Report // those without one
 	schedules map[string]time.Duration   // by image; "" is the pool's
+	ownShots  bool                       // Drover takes mirror snapshots, not the mgr
 }
 
 func statusPools(plan *plans.Plan, obs *Observation, pool replay.Pool) []statusPool {
 	views := make([]statusPool, 0, len(plan.Sites))
 	for _, wanted := range plan.Sites {
-		v := statusPool{common: replay.SiteEvidence{
+		v := statusPool{ownShots: plan.Snapshots.By == plans.SnapshotsByDrover, common: replay.SiteEvidence{
 			Site: wanted.Name, Names: []string{wanted.MirrorName, wanted.Cluster}, DaemonWanted: plan.Direction == plans.TwoWay,
 		}}
 		v.fill(obs.Site(wanted.Name), pool)
@@ -131,7 +132,11 @@ func (v *statusPool) evidence(name string, planned time.Duration) replay.SiteEvi
 		every = v.schedules[""]
 	}
 	e.ScheduleEvery = every
-	if e.SchedulesErr != nil {
+	switch {
+	case v.ownShots:
+		// What the mgr's module does or does not do is nothing to the plan.
+		e.ScheduleEvery, e.SchedulesErr = planned, nil
+	case e.SchedulesErr != nil:
 		// A scheduler that cannot even be asked is the more reason to look at how
 		// old the newest snapshot is.
 		e.ScheduleEvery = planned
@@ -165,12 +170,8 @@ func attachReports(sites []replay.SiteEvidence, views []statusPool) {
 
 // plannedInterval is the shortest interval of the schedules that the plan has
 // for an image; 0: none.
-func plannedInterval(pool *plans.Pool, name string) (shortest time.Duration) {
-	schedules := pool.Schedules
-	if image, ok := pool.Match(name); ok && image != nil && len(image.Schedules) > 0 {
-		schedules = image.Schedules
-	}
-	for _, s := range schedules {
+func plannedInterval(plan *plans.Plan, pool *plans.Pool, name string) (shortest time.Duration) {
+	for _, s := range plan.SchedulesFor(pool, name) {
 		if every := s.Interval().Std(); every > 0 && (shortest == 0 || every < shortest) {
 			shortest = every
 		}

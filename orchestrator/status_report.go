@@ -100,6 +100,9 @@ func newImageStatus(plan *plans.Plan, e *replay.Evidence, next *strings.Replacer
 		if p.Code == replay.ProblemNoPeer && !slices.Contains(receivers(plan, v.Primary), p.Site) {
 			p.Next = "by the plan " + p.Site + " does not receive from " + v.Primary + ": " + unfollowedHint(plan, v.Primary)
 		}
+		if p.Code == replay.ProblemScheduleDead && plan.Snapshots.By == plans.SnapshotsByDrover {
+			p.Next = "by the plan drover daemon " + plan.File + " takes mirror snapshots: see that it runs, and whether it says why it cannot"
+		}
 	}
 	for _, site := range e.Sites {
 		switch {

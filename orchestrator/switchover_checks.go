@@ -184,12 +184,18 @@ func checkUsers(ctx context.Context, c *checks, plan *plans.Plan, sites *Sites, 
 	}
 	found := make([][]replay.ImageUser, len(stands))
 	faults := make([]error, len(stands))
+	// Visitors end by themselves, or are shut out, before anything is done.
+	passing := visitors(ctx, plan, site)
 	forEach(ctx, len(stands), 32, func(i int) {
 		ctx, cancel := context.WithTimeout(ctx, lookTime)
 		defer cancel()
-		users, err := site.Users(ctx, stands[i].evidence.Ref)
-		found[i], faults[i] = foreign(users, followersOf(plan, from, stands[i].mode)), err
+		found[i], faults[i] = site.Users(ctx, stands[i].evidence.Ref)
 	})
+	passing = append(passing, visitors(ctx, plan, site)...)
+	for i := range stands {
+		found[i] = slices.DeleteFunc(found[i], func(u replay.ImageUser) bool { return slices.Contains(passing, u.Address) })
+		found[i] = foreign(found[i], followersOf(plan, from, stands[i].mode))
+	}
 	var held []string
 	for i := range stands {
 		ref := stands[i].evidence.Ref

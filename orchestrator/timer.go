@@ -32,7 +32,9 @@ type Slot struct {
 // call.
 type Timer struct {
 	// Times are those of plans.CronSchedule. Lines go by the clock; where it is set
-	// back by no more than their interval, or ten minutes, no time comes again.
+	// back by no more than their interval, or ten minutes, no time comes again; but
+	// what is called more often than that is still called, at every other interval,
+	// until the clock is where it was.
 	// Intervals (@every) go by what has passed, whatever the clock says.
 	Times cron.Schedule
 	// Do is called with a context that ends with Run's.
@@ -68,7 +70,12 @@ func (t *Timer) Run(ctx context.Context) error {
 		select {
 		case <-look.C:
 		case <-t.Also:
-			t.call(ctx, Slot{At: t.Now()})
+			// What has come due while the host slept counts as missed, whatever woke first.
+			now := t.Now()
+			if slot, wait = t.due(now); wait > 0 {
+				slot = Slot{At: now}
+			}
+			t.call(ctx, slot)
 		case <-ctx.Done():
 		}
 		look.Stop()
@@ -94,6 +101,9 @@ func (t *Timer) due(now time.Time) (slot Slot, wait time.Duration) {
 		next = nextTime(t.Times, now)
 	}
 	if wait = next.Sub(now); wait > 0 {
+		if t.Last.After(now) && time.Since(t.began) >= 2*next.Sub(t.Last) {
+			return Slot{At: now}, 0
+		}
 		return slot, wait
 	}
 	slot.At = next

@@ -97,6 +97,19 @@ func TestTimer(t *testing.T) {
 			}
 		})
 	})
+	t.Run("clock set back by a few minutes", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			// A time that has been does not come again, but nobody is left without for long.
+			r := newRings(t, "* * * * *", "UTC")
+			r.run(func() {
+				rest(10*time.Minute + time.Second)
+				r.skew.Store(-int64(8 * time.Minute))
+				rest(10 * time.Minute)
+			})
+			r.want("01 00:01:00", "01 00:02:00", "01 00:03:00", "01 00:04:00", "01 00:05:00", "01 00:06:00", "01 00:07:00", "01 00:08:00", "01 00:09:00", "01 00:10:00",
+				"01 00:04:00", "01 00:06:00", "01 00:08:00", "01 00:11:00", "01 00:12:00")
+		})
+	})
 	t.Run("clock set forward", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := newRings(t, "0 * * * *", "UTC")

@@ -119,7 +119,7 @@ func Verify(ctx context.Context, plan *plans.Plan, sites *Sites, o VerifyOptions
 // newVerification makes a verification of the sites that answer.
 func newVerification(plan *plans.Plan, sites *Sites, o VerifyOptions, limits map[string]*rate.Limiter) *verification {
 	v := &verification{
-		plan: plan, sites: make(map[string]VerifySite), faults: make(map[string]error), options: o,
+		plan: plan, all: sites, sites: make(map[string]VerifySite), faults: make(map[string]error), options: o,
 		run: newVerifyRun(time.Now()), limits: limits, report: newVerifyReport(plan, time.Now()),
 	}
 	for _, wanted := range plan.Sites {
@@ -152,6 +152,7 @@ func verifyLimits(plan *plans.Plan, asked *uint64) map[string]*rate.Limiter {
 // verification is one run of Verify.
 type verification struct {
 	plan    *plans.Plan
+	all     *Sites
 	sites   map[string]VerifySite // those that answer
 	faults  map[string]error      // why the others do not
 	options VerifyOptions

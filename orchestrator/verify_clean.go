@@ -45,10 +45,16 @@ func (v *verification) remove(ctx context.Context, ref replay.ImageRef, primary 
 		return nil
 	}
 	// In snapshot mode the removal travels with the next mirror snapshot.
-	if _, err := site.CreateMirrorSnapshot(ctx, ref); err != nil {
+	if _, err := v.mirrorSnapshot(ctx, primary, ref); err != nil {
 		return fmt.Errorf("take the mirror snapshot that removes it at the other sites: %w", err)
 	}
 	return nil
+}
+
+// mirrorSnapshot takes a mirror snapshot, as a visitor where nobody holds the lease for
+// this.
+func (v *verification) mirrorSnapshot(ctx context.Context, site string, ref replay.ImageRef) (uint64, error) {
+	return visitMirrorSnapshot(ctx, v.plan, v.all, site, ref, "mirror snapshot of a verification or drill")
 }
 
 // awaitGone waits until a snapshot is gone at a secondary.

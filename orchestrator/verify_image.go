@@ -63,7 +63,7 @@ func (v *verification) verifyImage(ctx context.Context, t *verifyTarget) []Verif
 	var carrier uint64 // the mirror snapshot that brings it over
 	if t.mode == replay.ModeSnapshot {
 		var err error
-		if carrier, err = primary.CreateMirrorSnapshot(ctx, t.ref); err != nil {
+		if carrier, err = v.mirrorSnapshot(ctx, t.primary, t.ref); err != nil {
 			return t.failed(fmt.Errorf("take mirror snapshot: %w", err), "")
 		}
 	}
@@ -184,26 +184,34 @@ func (v *verification) missing(ctx context.Context, t *verifyTarget, secondary, 
 	if image.Role != replay.RoleSecondary {
 		return "", refusal("drover status "+v.plan.File, "%s has the role %s at %s", t.ref, image.Role, secondary)
 	}
-	if !hasSnapshot(image, name) {
-		return "the snapshot is not there", nil
-	}
-	if t.mode == replay.ModeSnapshot {
-		// A user snapshot is made at the secondary before the content of the
-		// mirror snapshot that brought it is copied
-		// (rbd_mirror/image_replayer/snapshot/Replayer.cc, copy_snapshots comes
-		// before copy_image): only a complete carrier is proof.
-		for _, s := range image.Snapshots {
-			if s.Mirror != nil && s.Mirror.Complete && s.Mirror.PrimaryID >= carrier {
-				return "", nil
-			}
-		}
-		return "its mirror snapshot is not complete", nil
+	if lacks := lacking(image, t.mode, name, carrier); lacks != "" || t.mode == replay.ModeSnapshot {
+		return lacks, nil
 	}
 	return v.firstSync(ctx, t, secondary)
 }
 
-// firstSync says whether a journal image is still in its first sync. That one,
-// too, makes all snapshots before it copies their content.
+// lacking says what a copy still lacks of a snapshot at its primary; carrier is the
+// mirror snapshot there that brings it.
+func lacking(image replay.Image, mode replay.MirrorMode, name string, carrier uint64) string {
+	if !hasSnapshot(image, name) {
+		return "the snapshot is not there"
+	}
+	if mode != replay.ModeSnapshot {
+		return ""
+	}
+	// A user snapshot is made at the secondary before the content of the
+	// mirror snapshot that brought it is copied
+	// (rbd_mirror/image_replayer/snapshot/Replayer.cc, copy_snapshots comes
+	// before copy_image): only a complete carrier is proof.
+	for _, s := range image.Snapshots {
+		if s.Mirror != nil && s.Mirror.Complete && s.Mirror.PrimaryID >= carrier {
+			return ""
+		}
+	}
+	return "its mirror snapshot is not complete"
+}
+
+// firstSync says whether a journal image is still in its first sync.
 func (v *verification) firstSync(ctx context.Context, t *verifyTarget, secondary string) (string, error) {
 	mirroring, err := v.sites[secondary].PoolMirroring(ctx, t.ref.Pool)
 	if err != nil {
@@ -213,19 +221,26 @@ func (v *verification) firstSync(ctx context.Context, t *verifyTarget, secondary
 	if err != nil {
 		return "", err
 	}
+	return unsynced(source, mirroring.UUID), nil
+}
+
+// unsynced says why a secondary, known by its mirror uuid, does not follow the journal
+// of a primary yet. The first sync, too, makes all snapshots before it copies their
+// content.
+func unsynced(source replay.Image, secondary string) string {
 	if source.Journal == nil {
-		return "the primary has no journal", nil
+		return "the primary has no journal"
 	}
-	client, ok := source.Journal.Client(mirroring.UUID)
+	client, ok := source.Journal.Client(secondary)
 	switch {
 	case !ok:
-		return "the secondary is not registered in the primary's journal", nil
+		return "the secondary is not registered in the primary's journal"
 	case client.Syncing:
-		return "the first sync is not done", nil
+		return "the first sync is not done"
 	case client.Disconnected:
-		return "the primary's journal has given the secondary up", nil
+		return "the primary's journal has given the secondary up"
 	}
-	return "", nil
+	return ""
 }
 
 func hasSnapshot(image replay.Image, name string) bool {

@@ -11,6 +11,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 )
 
@@ -25,16 +26,28 @@ type Watch struct {
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
 
-	silences []alert.Silence // of the checks, which come one after another
+	pace Pace // of the checks, which come one after another
+	// Of the last check that could read the records; checks come one after another.
+	silences []alert.Silence
+	waiting  []Waiting
+	// aloneSince is since when sites answer, and none lets it act.
+	aloneSince time.Time
 
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
+	took      atomic.Int64 // by the last check, in nanoseconds
 	opening   sync.WaitGroup
+	looking   sync.RWMutex // held by checks without a tenure, as long as they use the sites
+
+	// turn is held while the standing changes or a check is told of, so that nobody is
+	// told what a check has found by a standing that is over.
+	turn sync.Mutex
 
 	mu       sync.Mutex
 	standing Standing
 	tenure   *tenure // while it acts
 	pending  []Entry // of the history, that no site has taken yet
+	losses   []loss  // of the right to act
 }
 
 // WatchOptions are how a watch reaches the sites, and whom it tells.
@@ -43,10 +56,15 @@ type WatchOptions struct {
 	Hands HandsFor
 	// Checked is given each check, one at a time; the next waits for it.
 	Checked func(CheckResult)
+	// Newer is the evidence of a halt that people are shown instead of what was
+	// recorded with it, where there is any; may be nil.
+	Newer func(check *CheckResult, halt string) *SplitEvidence
 	// Stood is told when the watch begins to act or to stand by; may be nil.
 	Stood func(Standing)
 	// Panicked is told of a panic in a check, which is contained; may be nil.
 	Panicked func(value any, stack []byte)
+	// Version is that of this Drover, for reports.
+	Version string
 	// Now is the clock by which schedules go and records are dated; nil: time.Now.
 	Now func() time.Time
 }
@@ -86,16 +104,25 @@ type CheckResult struct {
 	Signals []alert.Signal
 	// Blind are the sites that do not answer.
 	Blind []string
+	// Unseen is what the check could not learn, at these or at others.
+	Unseen []alert.Unseen
 	// Halts are all that are open.
 	Halts []Halt
 	// Silences are those that are not over, by the last look that could read them.
 	Silences []alert.Silence
+	// Waiting are the manual steps that runs wait at, by that look too.
+	Waiting []Waiting
 	// Drift is how many changes an apply would make, by the last look.
 	Drift int
 	// Applied is how the repair of drift went that has ended since the last check.
 	Applied *Result
-	// Verified are the comparisons that were made since the last check.
+	// Verified are the comparisons that were heard of since the last check; in the
+	// first, all that are recorded. In order of time.
 	Verified []VerifiedCopy
+	// Drills are those that were heard of since the last check.
+	Drills []report.Summary
+	// Abandoned is how many calls hang that were given up, by site.
+	Abandoned map[string]int
 	// Faults are what the watch itself could not do.
 	Faults []error
 }
@@ -151,6 +178,8 @@ func (w *Watch) Standing() Standing {
 // stand notes what the watch does now, and has it checked at once where that is
 // to look.
 func (w *Watch) stand(s Standing, t *tenure) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	w.mu.Lock()
 	before := w.standing
 	w.standing, w.tenure = s, t
@@ -161,6 +190,21 @@ func (w *Watch) stand(s Standing, t *tenure) {
 			w.CheckNow()
 		}
 	}
+}
+
+// tell tells what a check has found in a tenure, or without one, unless the watch has
+// come to stand otherwise meanwhile: then somebody else tells, or the next check does.
+func (w *Watch) tell(t *tenure, result *CheckResult) bool {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	w.mu.Lock()
+	now, role := w.tenure, w.standing.Role
+	w.mu.Unlock()
+	if now != t || t == nil && role != RoleAlone {
+		return false
+	}
+	w.options.Checked(*result)
+	return true
 }
 
 // contain keeps a panic from ending the process, and tells of it.
@@ -185,7 +229,10 @@ func (w *Watch) reopen(ctx context.Context) {
 		if more == nil {
 			return
 		}
-		w.sites.Store(more)
+		if !w.sites.CompareAndSwap(sites, more) {
+			more.closeBut(sites) // all were opened anew meanwhile
+			return
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.tenure != nil {

@@ -18,12 +18,16 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 		ctx = t.ctx
 	case standing.Role != RoleAlone:
 		return
+	default:
+		w.looking.RLock()
+		defer w.looking.RUnlock()
 	}
+	began := time.Now()
 	result := w.check(ctx, t, slot)
-	if result == nil {
+	w.took.Store(int64(time.Since(began)))
+	if result == nil || !w.tell(t, result) {
 		return
 	}
-	w.options.Checked(*result)
 	if t != nil {
 		w.remember(t, result)
 	}
@@ -39,37 +43,68 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	if t != nil {
 		sites, recall, result.Role = t.sites, t.trails.recall, RoleActing
 	}
-	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now}, recall)
+	seen := look(ctx, w.plan, sites, StatusOptions{Now: w.options.Now, Pace: &w.pace}, recall)
 	if ctx.Err() != nil {
 		return nil
 	}
 	result.Report, result.At, result.Blind = seen.report, seen.report.At, seen.report.Summary.Silent
+	result.Unseen = unseenIn(seen.report)
 	if seen.obs.Records != nil {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {
 			w.silences = book.Silences(w.options.Now())
+			w.waiting = WaitingSteps(w.plan, sites, book, w.options.Now())
 		}
 	}
-	result.Silences = w.silences
+	result.Silences, result.Waiting, result.Abandoned = w.silences, w.waiting, sites.abandoned()
+	if t != nil && (!w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil) {
+		return nil
+	}
+	protect(result, w.moves(seen))
 	if t != nil {
-		if !w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil {
-			return nil
-		}
 		result.Transitions = t.guard.look(result, w.moves(seen))
+		w.explain(t, result)
+		t.tellProofs(w.plan, result)
 	}
 	if t != nil && t.unrecorded != nil {
 		result.Faults = append(result.Faults, fmt.Errorf("record the history: %w", t.unrecorded))
 	}
+	w.renew(result)
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	result.Signals = append(result.Signals, w.lossSignals()...)
+	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
+	for i := range result.Waiting {
+		result.Signals = append(result.Signals, result.Waiting[i].signal(w.plan))
+	}
 	if t != nil {
-		result.Signals = append(result.Signals, t.trails.look(w.plan, seen)...)
+		t.shots.explain(result.Signals)
+		result.Signals = append(result.Signals, t.trails.look(ctx, w.plan, sites, seen)...)
 		result.Signals = append(result.Signals, w.converge(t, seen, result)...)
 		result.Signals = append(result.Signals, w.daemonSignals(t)...)
 		result.Signals = append(result.Signals, w.verifiedSignals(t, result)...)
+		result.Signals = append(result.Signals, w.drillSignals(t, result)...)
 		t.last.Store(seen.report)
 	}
+	w.aloneSignals(t != nil, result)
 	result.Took = time.Since(began)
 	return result
+}
+
+// renew puts the newest evidence in the place of that which halts were recorded with.
+func (w *Watch) renew(result *CheckResult) {
+	if w.options.Newer == nil {
+		return
+	}
+	result.Halts = slices.Clone(result.Halts)
+	for i := range result.Halts {
+		h := &result.Halts[i]
+		if !h.ofSplit() {
+			continue
+		}
+		if e := w.options.Newer(result, h.ID); e != nil {
+			h.Split = e
+		}
+	}
 }
 
 // moves are the runs that have images in their hands.
@@ -89,7 +124,7 @@ func (w *Watch) halt(t *tenure, seen *sight, result *CheckResult) bool {
 	if t.lease.confirm(t.ctx, result.Blind) != nil {
 		return false
 	}
-	halts, err := haltSplit(t.ctx, w.plan, t.sites, w.splitPause())
+	halts, err := haltSplit(t.ctx, w.plan, t.sites, w.splitPause(), answerTime(w.plan))
 	if t.ctx.Err() != nil && len(halts) == 0 {
 		return false
 	}
@@ -111,6 +146,31 @@ func (w *Watch) halt(t *tenure, seen *sight, result *CheckResult) bool {
 	return true
 }
 
+// explain has the evidence gathered, beside the checks, of halts that were recorded
+// without; where a site is silent, that waits.
+func (w *Watch) explain(t *tenure, result *CheckResult) {
+	if len(result.Blind) > 0 {
+		return
+	}
+	var bare []Halt
+	for i := range result.Halts {
+		if h := &result.Halts[i]; h.ofSplit() && len(h.Evidence) == 0 && len(h.Images) == 1 {
+			bare = append(bare, *h)
+		}
+	}
+	if len(bare) == 0 || !t.explaining.CompareAndSwap(false, true) {
+		return
+	}
+	t.work.Go(func() {
+		defer t.explaining.Store(false)
+		w.contain(func() {
+			if explainHalts(t.ctx, w.plan, t.sites, bare) == nil { // else a later check tries again
+				w.CheckNow()
+			}
+		})
+	})
+}
+
 // splitPause is for how long a split-brain has to last: as long as for people, but
 // no longer than until the next check, and a second at least.
 func (w *Watch) splitPause() time.Duration {
@@ -130,7 +190,12 @@ func (w *Watch) remember(t *tenure, result *CheckResult) {
 	w.mu.Lock()
 	waiting := len(w.pending)
 	w.mu.Unlock()
-	if len(entries)+waiting > 0 {
+	switch {
+	case len(entries)+waiting == 0:
+	case len(result.Blind) == len(w.plan.Sites):
+		w.pend(entries) // until some site answers
+	default:
+		t.history.passOver(result.Blind)
 		t.unrecorded = w.record(context.WithoutCancel(t.ctx), t, entries)
 	}
 	w.tidy(t)

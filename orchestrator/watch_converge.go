@@ -95,8 +95,15 @@ func harmless(c *Change) bool {
 
 // repair applies what is harmless: exactly what a new look finds.
 func (w *Watch) repair(t *tenure) {
-	result, err := w.applyHarmless(t.ctx, t.sites)
 	d := &t.drift
+	// A panic ends the repair, and is told as what else fails is.
+	result, err := (*Result)(nil), errors.New("a fault of the program, see the log")
+	defer func() { d.repaired(result, err) }()
+	result, err = w.applyHarmless(t.ctx, t.sites)
+}
+
+// repaired notes how a repair went.
+func (d *drift) repaired(result *Result, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.busy, d.applied, d.failure = false, result, nil
@@ -116,7 +123,11 @@ func (w *Watch) applyHarmless(ctx context.Context, sites *Sites) (*Result, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if d.Empty() || slices.ContainsFunc(d.Changes, func(c Change) bool { return !harmless(&c) }) {
+	starts := func(c Change) bool { return c.Kind == KindDaemonStart }
+	// Daemons that have nothing to replay yet are started with what they will
+	// replay; where there is nothing else, those who keep them know better.
+	if !slices.ContainsFunc(d.Changes, func(c Change) bool { return !starts(c) }) ||
+		slices.ContainsFunc(d.Changes, func(c Change) bool { return !harmless(&c) && !starts(c) }) {
 		return nil, nil
 	}
 	return Apply(ctx, w.plan, sites, Options{Approved: NewSavedDiff(w.plan, d), Wait: WaitNone})

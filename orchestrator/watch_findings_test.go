@@ -10,6 +10,7 @@ import (
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/sim"
 )
 
 // lyingSite says of its daemon that it replays, whatever it does.
@@ -171,9 +172,9 @@ func TestWatchKeepsDaemons(t *testing.T) {
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 {
 			t.Errorf("once is not flapping: %+v", s)
 		}
-		for range 4 {
+		for range 9 {
 			b.world.StopDaemon("b")
-			time.Sleep(2 * time.Minute)
+			time.Sleep(3 * time.Minute)
 		}
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) != 1 || s[0].Site != "b" || s[0].Next == "" {
 			t.Errorf("signals: %s", codes(m.last()))
@@ -371,6 +372,52 @@ func TestWatchVerifies(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		if s := m.signals(orchestrator.SignalCopiesDiffer); len(s) != 1 {
 			t.Errorf("after a restart: %s", codes(m.last()))
+		}
+	})
+}
+
+// TestWatchConvergesOncePoolsExist: while the plan's pools are nowhere there is no
+// place for a lease either, so that a watch changes nothing, whatever the plan lets it
+// do; of two, only one makes the first changes once somebody has made the pools.
+func TestWatchConvergesOncePoolsExist(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		plan := strings.Replace(drifting, "      - {name: vm-1, create: {size: 8MiB}}\n", "", 1)
+		b := newBed(t, plan)
+		if len(b.plan.Pools[0].Images) != 1 {
+			t.Fatalf("the plan makes images: %+v", b.plan.Pools[0].Images)
+		}
+		b.world = sim.New(sim.Options{Seed: 7, Clock: time.Now, Pace: sim.Instant})
+		b.world.AddSite("a")
+		b.world.AddSite("b")
+		first, second := b.watchman(t, b.immortal()), b.watchman(t, b.immortal())
+		defer first.stop()
+		defer second.stop()
+		time.Sleep(10 * time.Minute)
+		for _, m := range []*watchman{first, second} {
+			if r := m.last(); r.Role != orchestrator.RoleAlone || len(signalsOf(r, "pool-missing"))+len(r.Report.Images) > 0 {
+				t.Errorf("%s: %s", r.Role, codes(r))
+			}
+		}
+		for _, c := range b.world.Writes() {
+			if c.Op != "AcquireLease" {
+				t.Errorf("without pools: %s %s at %s", c.Op, c.Object, c.Site)
+			}
+		}
+		b.world.AddPool("a", "rbd")
+		b.world.AddPool("b", "rbd")
+		b.image("a", ref("volume-0"), plain)
+		time.Sleep(15 * time.Minute)
+		b.roles(ref("volume-0"), replay.RolePrimary, replay.RoleSecondary)
+		applied := map[*watchman]int{}
+		for _, m := range []*watchman{first, second} {
+			for _, r := range m.since(0) {
+				if r.Applied != nil && !r.Applied.Unchanged() {
+					applied[m]++
+				}
+			}
+		}
+		if len(applied) != 1 {
+			t.Errorf("%d watches have made changes; %s, %s", len(applied), first.last().Role, codes(first.last()))
 		}
 	})
 }

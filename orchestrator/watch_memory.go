@@ -12,7 +12,7 @@ const EntryMemory EntryKind = "memory"
 
 // memoriesKept is how many outdated memories may lie in the ledger until they are
 // removed.
-const memoriesKept = 64
+const memoriesKept = 16
 
 // ErrNotActing is of a watch that does not act: another one does, or none can.
 var ErrNotActing = errors.New("the watch does not act")
@@ -34,21 +34,27 @@ func (w *Watch) MayAct(ctx context.Context) bool {
 	return t.lease.confirm(ctx, silent) == nil
 }
 
-// Memory is what was remembered last, by this watch or by one before it; nil where
-// there is nothing. The error is [ErrNotActing].
-func (w *Watch) Memory() ([]byte, error) {
+// Memories are all that was remembered, by this watch or by others, and that lies at
+// the sites that answer; the newest is the last. Others than the newest count as well
+// where a site was away: who wrote the newest may not have known of them. The error is
+// [ErrNotActing], or that nothing could be read.
+func (w *Watch) Memories(ctx context.Context) ([]json.RawMessage, error) {
 	t, _ := w.enter()
 	if t == nil {
 		return nil, ErrNotActing
 	}
 	defer t.work.Done()
-	var memory []byte
-	for _, e := range t.ledger.Entries() {
+	ledger, err := readLedger(ctx, w.plan, t.sites, "watch")
+	if err != nil {
+		return nil, fmt.Errorf("read what was told: %w", err)
+	}
+	var memories []json.RawMessage
+	for _, e := range ledger.Entries() {
 		if e.Kind == EntryMemory {
-			memory = e.Body
+			memories = append(memories, e.Body)
 		}
 	}
-	return memory, nil
+	return memories, ledger.Close(ctx)
 }
 
 // Remember stores what is to be remembered, as JSON, at every site that answers.

@@ -47,7 +47,7 @@ func (g *guard) look(result *CheckResult, moving func(replay.ImageRef) *Run) []P
 		if image.Run != "" {
 			run = moving(image.Ref)
 		}
-		g.step(image, wanted(image, run, result.Halts), whyState(image, run), &changes)
+		g.step(image, image.Protection, whyState(image, run), &changes)
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(g.machines), replay.ImageRef.Compare) {
 		if seen[ref] {
@@ -59,6 +59,9 @@ func (g *guard) look(result *CheckResult, moving func(replay.ImageRef) *Run) []P
 			gone.State, why = replay.Unknown, "no site that answers has it"
 		}
 		g.step(gone, gone.State, why, &changes)
+		if gone.State == replay.Unprotected {
+			delete(g.machines, ref) // the history has its last state; images come and go
+		}
 	}
 	slices.SortStableFunc(changes, func(a, b ProtectionChange) int { return a.Image.Compare(b.Image) })
 	for i := range changes {
@@ -87,6 +90,18 @@ func wanted(image *ImageStatus, run *Run, halts []Halt) Protection {
 		return replay.SplitBrain
 	}
 	return image.State
+}
+
+// protect notes in a report the state of each image by what is recorded, too.
+func protect(result *CheckResult, moving func(replay.ImageRef) *Run) {
+	for i := range result.Report.Images {
+		image := &result.Report.Images[i]
+		var run *Run
+		if image.Run != "" {
+			run = moving(image.Ref)
+		}
+		image.Protection = wanted(image, run, result.Halts)
+	}
 }
 
 // splitWord begins the reason of a halt that HaltSplit sets.

@@ -3,8 +3,10 @@ package orchestrator
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/plans"
@@ -14,6 +16,7 @@ import (
 // The codes of signals that a watch gives besides the problems of a status.
 const (
 	SignalSplitBrain     = "split-brain"
+	SignalHaltReplays    = "halt-replays"
 	SignalReplayStuck    = "replay-stuck"
 	SignalJournalHeld    = "journal-held"
 	SignalDaemonFlapping = "daemon-flapping"
@@ -23,6 +26,12 @@ const (
 	SignalCopiesDiffer   = "copies-differ"
 	SignalUnverified     = "verification-failed"
 	SignalWatchFault     = "watch-fault"
+	SignalInterrupted    = "watch-interrupted"
+	SignalCannotAct      = "watch-cannot-act"
+	SignalDrillFailed    = "drill-failed"
+	SignalDrillOverdue   = "drill-overdue"
+	SignalDrillLeft      = "drill-leftover"
+	SignalManualStep     = "manual-step"
 )
 
 // WatchSignals is the one table of those signals: how much each matters, and what
@@ -35,12 +44,19 @@ var WatchSignals = []struct {
 	{SignalSplitBrain, alert.Critical, "an image was halted because its copies contradict each other; a person must say which one stays"},
 	{SignalCopiesDiffer, alert.Critical, "the last verification found that a copy does not hold what the primary held"},
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
-	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written"},
+	{SignalCannotAct, alert.Critical, "sites answer the watch, and none lets it have the lease without which it halts no split-brain and changes nothing"},
+	{SignalInterrupted, alert.Warning, "the watch was shut out of a site by another process, or loses the right to act again and again"},
+	{SignalHaltReplays, alert.Warning, "an image that a split-brain has halted is replayed, and the watch cannot stop that"},
+	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written, or has mirror snapshots that wait"},
 	{SignalJournalHeld, alert.Warning, "a primary's journal grows, because a secondary does not read it"},
 	{SignalDaemonFlapping, alert.Warning, "an rbd-mirror that Drover runs ends again and again"},
 	{SignalDaemonFails, alert.Warning, "an rbd-mirror that Drover runs cannot be started"},
 	{SignalConvergeFailed, alert.Warning, "drift could not be repaired"},
 	{SignalUnverified, alert.Warning, "the background verification could not be made"},
+	{SignalDrillFailed, alert.Warning, "the last drill has found that the other site would not serve as planned"},
+	{SignalDrillOverdue, alert.Warning, "no drill has passed or failed for longer than the plan's schedule lets it"},
+	{SignalDrillLeft, alert.Warning, "clones or snapshots of a drill are there after its expiry"},
+	{SignalManualStep, alert.Warning, "a run waits at a manual step until a person says that it is done"},
 	{SignalDrift, alert.Info, "the sites are not as the plan says"},
 }
 
@@ -71,7 +87,7 @@ func reportSignals(plan *plans.Plan, result *CheckResult) []alert.Signal {
 			}
 			out = append(out, alert.Signal{
 				Code: string(p.Code), Severity: alert.Severity(p.Severity), Site: p.Site, Image: image.Ref.String(),
-				What: p.What, Next: p.Next, Rank: image.lagSeconds(), Details: roleDetails(plan, image.Roles),
+				What: p.What + image.paceWords(&p), Next: p.Next, Rank: image.lagSeconds(), Details: roleDetails(plan, image.Roles),
 			})
 		}
 	}
@@ -93,6 +109,35 @@ func tellsOfSplit(code replay.ProblemCode) bool {
 		return true
 	}
 	return false
+}
+
+// paceWords say, of a copy that is behind, whether it closes in.
+func (i *ImageStatus) paceWords(p *replay.Problem) string {
+	if p.Code != replay.ProblemLagging && p.Code != replay.ProblemRPOExceeded {
+		return ""
+	}
+	for k := range i.Copies {
+		switch c := &i.Copies[k]; {
+		case c.Site != p.Site:
+		case c.FallsBehind:
+			return "; it falls further behind"
+		case c.CatchUpSeconds != nil && *c.CatchUpSeconds > 0:
+			return fmt.Sprintf("; at the present rate it has caught up in %v", roughly(*c.CatchUpSeconds))
+		}
+	}
+	return ""
+}
+
+// roughly is a number of seconds for people, who know that it is an estimate.
+func roughly(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d >= 2*time.Hour:
+		return d.Round(time.Hour)
+	case d >= 2*time.Minute:
+		return d.Round(time.Minute)
+	}
+	return max(d.Round(10*time.Second), 10*time.Second)
 }
 
 // lagSeconds is by how much the slowest copy is behind, as far as that is known.
@@ -159,7 +204,7 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 				options = append(options, c.Keep)
 			}
 		}
-		s.Details = EvidenceDetails(e)
+		s.Details = evidenceDetails(e)
 	} else {
 		for _, site := range plan.Sites {
 			options = append(options, site.Name)
@@ -170,12 +215,17 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	}
 	s.Next = cmp.Or(strings.Join(commands, " or "), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
 	if e != nil && len(options) > 0 {
-		s.Asks = &alert.Question{Kind: "resync", Subject: h.ID, Evidence: e.Hash, Options: options}
+		s.Asks = &alert.Question{Kind: alert.AskResync, Subject: h.ID, Evidence: e.Hash, Options: options}
 	}
 }
 
-// EvidenceDetails is the evidence of a split-brain in short, for a message.
-func EvidenceDetails(e *SplitEvidence) []alert.Detail {
+// ResyncAllCommand is the command that decides all split-brains of a plan at once.
+func ResyncAllCommand(plan *plans.Plan) string {
+	return "drover resync " + shellLine(plan.File) + " --all --keep SITE --dry-run shows all of it; then the same without --dry-run"
+}
+
+// evidenceDetails is the evidence of a split-brain in short, for a message.
+func evidenceDetails(e *SplitEvidence) []alert.Detail {
 	out := []alert.Detail{{Name: "evidence", Text: e.Why}}
 	if e.Common != nil {
 		out = append(out, alert.Detail{Name: "last common point", Text: e.Common.Text})

@@ -27,14 +27,18 @@ type tenure struct {
 
 	guard      *guard
 	trails     trails
+	stillness  stillness
 	drift      drift
 	unrecorded error // why the last transitions could not be recorded
 	tidying    atomic.Bool
+	explaining atomic.Bool
 	tidied     time.Time
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
+	drills     drillLog
+	shots      shots
 	mu         sync.Mutex // guards what follows
-	verified   map[string]VerifiedCopy
+	proofs     *proofs
 	news       []VerifiedCopy // since the last check
 	verifying  error
 }
@@ -43,15 +47,18 @@ type tenure struct {
 func (w *Watch) seekTenure(ctx context.Context) {
 	for ctx.Err() == nil {
 		t, err := w.admit(ctx)
+		if errors.Is(err, replay.ErrShutOut) {
+			w.lose(ctx, err)
+		}
 		switch {
 		case err == nil:
 			w.act(ctx, t)
-			if w.sites.Load() != t.sites {
+			if w.sites.Load() != t.sites && t.lease.Err() == nil {
 				continue // there are more of them
 			}
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, ErrLeased):
+		case errors.Is(err, ErrLeased) && !errors.Is(err, replay.ErrShutOut):
 			w.stand(Standing{Role: RoleStandby, Why: err.Error()}, nil)
 		default:
 			w.stand(Standing{Role: RoleAlone, Why: err.Error()}, nil)
@@ -67,7 +74,7 @@ func (w *Watch) seekTenure(ctx context.Context) {
 
 // admit takes the lease, and reads what has happened so far.
 func (w *Watch) admit(ctx context.Context) (*tenure, error) {
-	t := &tenure{sites: w.sites.Load(), verified: map[string]VerifiedCopy{}, tidied: time.Now()}
+	t := &tenure{sites: w.sites.Load(), proofs: newProofs(), tidied: time.Now()}
 	var err error
 	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
 		return nil, err
@@ -89,12 +96,7 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
 	t.guard = newGuard(w.plan, t.history.Entries())
-	for _, e := range t.history.Entries() {
-		var v VerifiedCopy
-		if e.Kind == EntryVerified && json.Unmarshal(e.Body, &v) == nil {
-			t.verified[subjectOf(&e)] = v
-		}
-	}
+	t.recall()
 	t.keepers = keepersOf(w.plan)
 	return t, nil
 }
@@ -105,6 +107,9 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 		t.work.Go(func() { w.keep(t, k) })
 	}
 	t.work.Go(func() { w.verifyOnSchedule(t) })
+	t.work.Go(func() { w.drillOnSchedule(t) })
+	t.work.Go(func() { w.listen(t) })
+	t.work.Go(func() { w.takeSnapshots(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
 	t.cancel()
@@ -116,6 +121,7 @@ func (w *Watch) act(ctx context.Context, t *tenure) {
 	t.work.Wait()
 	_ = t.history.Close(ctx) // what a site lacks is copied by a later watch
 	_ = t.ledger.Close(ctx)  // gives the lease back; where it cannot, that ends by itself
+	w.lose(ctx, t.lease.Err())
 }
 
 // enter is the tenure in which something begins, which ends with leave; nil when
@@ -139,10 +145,21 @@ func (w *Watch) record(ctx context.Context, t *tenure, entries []Entry) error {
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		entries = append(entries, w.pending...)
-		w.pending = entries[max(0, len(entries)-historyLimit):]
+		w.keepPending(append(entries, w.pending...))
 	}
 	return err
+}
+
+// pend keeps entries until the next time that something is recorded.
+func (w *Watch) pend(entries []Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keepPending(append(w.pending, entries...))
+}
+
+// keepPending keeps the newest of those that no site has. w.mu is held.
+func (w *Watch) keepPending(entries []Entry) {
+	w.pending = entries[max(0, len(entries)-historyLimit):]
 }
 
 // tidyEvery is how often the history is made equal at all sites, and bounded.
@@ -161,7 +178,10 @@ func (w *Watch) tidy(t *tenure) {
 	t.tidied = time.Now()
 	t.work.Go(func() {
 		defer t.tidying.Store(false)
-		w.contain(func() { _ = t.history.Reconcile(t.ctx) }) // what fails is tried again the next time
+		w.contain(func() {
+			_ = t.history.Reconcile(t.ctx) // what fails is tried again the next time
+			t.recall()
+		})
 	})
 }
 

@@ -55,7 +55,7 @@ func (b *bed) watchmanBehind(t *testing.T, p *process, gate sim.Gate) *watchman 
 			return b.world.Client(s.Name, gate), nil
 		},
 		Hands: func(_ *plans.Plan, s plans.Site, _ orchestrator.Site) (orchestrator.Hands, error) {
-			return handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
+			return b.handsOf(s, processRunner{simRunner{b: b, site: s.Name}, p}), nil
 		},
 		Checked: func(r orchestrator.CheckResult) {
 			m.mu.Lock()
@@ -334,16 +334,15 @@ func TestWatchPanic(t *testing.T) {
 }
 
 // TestWatchFrozenSite: a site that does not answer costs each check its timeout,
-// and no more; checks do not overlap.
+// and no more, from the first on; checks do not overlap.
 func TestWatchFrozenSite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := moving(t, watched, 1)
 		m := b.watchman(t, b.immortal())
 		defer m.stop()
 		time.Sleep(time.Minute)
-		b.world.Freeze("b")
-		time.Sleep(time.Minute) // the first of them also learns that records do not go there
 		before := m.count()
+		b.world.Freeze("b")
 		time.Sleep(10 * time.Minute)
 		frozen := m.since(before)
 		if len(frozen) < 59 {
@@ -395,6 +394,62 @@ func TestWatchSiteOpensLater(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		if r := m.last(); len(r.Blind) > 0 || r.Role != orchestrator.RoleActing {
 			t.Errorf("%s, blind %v", r.Role, r.Blind)
+		}
+	})
+}
+
+// TestWatchTellsBeforeEvidence: of a great many split-brains people are told at once,
+// though a site falls silent right after the halts; the evidence follows.
+func TestWatchTellsBeforeEvidence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const images = 60
+		b := moving(t, strings.Replace(watched, "@every 10s", "@every 1s", 1), images)
+		p := b.immortal()
+		m := b.watchman(t, p)
+		defer m.stop()
+		time.Sleep(time.Minute)
+		frozen := make(chan struct{})
+		p.meanwhile(func(_ int64, c sim.Call) {
+			time.Sleep(20 * time.Millisecond)
+			if c.Op == "AppendRecords" {
+				select {
+				case <-frozen:
+				default:
+					close(frozen)
+					time.AfterFunc(300*time.Millisecond, func() { b.world.Freeze("b") })
+				}
+			}
+		})
+		for i := range images {
+			b.must(b.world.Site("b").Promote(t.Context(), ref(fmt.Sprintf("volume-%d", i)), true))
+		}
+		began := time.Now()
+		told := func() (n int, evidence int) {
+			for _, s := range m.last().Signals {
+				if s.Code == orchestrator.SignalSplitBrain {
+					n++
+				}
+			}
+			for _, h := range m.last().Halts {
+				if len(h.Evidence) > 0 {
+					evidence++
+				}
+			}
+			return n, evidence
+		}
+		for n, _ := told(); n < images; n, _ = told() {
+			time.Sleep(100 * time.Millisecond)
+			if time.Since(began) > 5*time.Minute {
+				t.Fatalf("only %d of %d are told after %v", n, images, time.Since(began))
+			}
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("told after %v", took)
+		}
+		b.world.Thaw("b")
+		time.Sleep(3 * time.Minute)
+		if _, evidence := told(); evidence != images {
+			t.Errorf("%d of %d halts have evidence", evidence, images)
 		}
 	})
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
@@ -32,7 +30,7 @@ func (w *Watch) verifyOnSchedule(t *tenure) {
 	if last.IsZero() {
 		// From now on a time that nobody is there for is a missed one.
 		last = w.options.Now()
-		w.ranFor(t.ctx, t, last)
+		w.ranFor(t.ctx, t, verifySlot, last)
 	}
 	timer := Timer{
 		Times: times, Last: last, Now: w.options.Now, Panicked: w.options.Panicked,
@@ -54,7 +52,7 @@ func lastSlot(entries []Entry, what string) (last time.Time) {
 
 // verify compares the copies once, and records each outcome as it comes.
 func (w *Watch) verify(ctx context.Context, t *tenure, slot Slot) {
-	w.ranFor(ctx, t, slot.At)
+	w.ranFor(ctx, t, verifySlot, slot.At)
 	_, err := Verify(ctx, w.plan, t.sites, VerifyOptions{Parallel: 1, Progress: func(e VerifyEvent) {
 		if e.Step == VerifyDone && e.Result != nil && e.Result.Comparison != nil {
 			w.verifiedOne(ctx, t, e.Result)
@@ -68,31 +66,43 @@ func (w *Watch) verify(ctx context.Context, t *tenure, slot Slot) {
 	}
 }
 
-// ranFor records for which time the verification ran last.
-func (w *Watch) ranFor(ctx context.Context, t *tenure, at time.Time) {
-	if e, err := bodied(EntrySlot, w.options.Now().UTC(), slotRun{What: verifySlot, At: at.UTC()}); err == nil {
+// ranFor records for which time of a schedule something ran last.
+func (w *Watch) ranFor(ctx context.Context, t *tenure, what string, at time.Time) {
+	if e, err := bodied(EntrySlot, w.options.Now().UTC(), slotRun{What: what, At: at.UTC()}); err == nil {
 		_ = w.record(ctx, t, []Entry{e}) // what cannot be stored now is stored later
 	}
 }
 
 // verifiedOne records the outcome for one copy.
 func (w *Watch) verifiedOne(ctx context.Context, t *tenure, r *VerifiedImage) {
-	v := VerifiedCopy{
-		Image: r.Ref, Primary: r.Primary, Secondary: r.Secondary, At: w.options.Now().UTC(),
-		Identical: r.Identical, Differing: r.Differing, Next: r.Next,
-	}
-	if r.Taken != nil {
-		v.At = r.Taken.UTC()
-	}
-	e, err := bodied(EntryVerified, w.options.Now().UTC(), v)
+	v, e, err := verifiedEntry(w.options.Now(), r)
 	if err != nil {
 		return
 	}
 	_ = w.record(ctx, t, []Entry{e}) // what cannot be stored now is stored later
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.verified[subjectOf(&e)] = v
+	t.proofs.add(v)
 	t.news = append(t.news, v)
+}
+
+// recall takes in what is recorded of comparisons, also by others.
+func (t *tenure) recall() {
+	entries := t.history.Entries()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.news = append(t.news, t.proofs.read(entries)...)
+	t.proofs.whole = allRead(t.history)
+}
+
+// tellProofs fills in what is known of comparisons.
+func (t *tenure) tellProofs(plan *plans.Plan, result *CheckResult) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range result.Transitions {
+		t.proofs.moved(&result.Transitions[i])
+	}
+	t.proofs.tell(plan, result.Report)
 }
 
 // verifiedSignals tell of copies that differed when they were last compared.
@@ -107,8 +117,7 @@ func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 		}
 	}
 	var out []alert.Signal
-	for _, key := range slices.Sorted(maps.Keys(t.verified)) {
-		v := t.verified[key]
+	for _, v := range t.proofs.inOrder() {
 		if v.Identical || !secondary[trailKey{v.Image, v.Secondary}] {
 			continue
 		}

@@ -35,6 +35,7 @@ func (ch *Channel) set() map[string]bool {
 		"target": ch.Target != "", "url": ch.URL.IsSet(), "token": ch.Token.IsSet(), "app_token": ch.App.IsSet(),
 		"signing_key": ch.Signing.IsSet(), "smtp": ch.SMTP != "", "from": ch.From != "", "login": ch.Login != "",
 		"password": ch.Secret.IsSet(), "approvers": len(ch.Approve) > 0,
+		"approvals": ch.Approvals != 0,
 	}
 }
 
@@ -54,6 +55,9 @@ func (c *checker) channel(ch *Channel, path string) {
 		case !slices.Contains(keys.may, key):
 			c.outOfPlace(at, fmt.Sprintf("means nothing for a channel of type %s", ch.Type), "remove it")
 		}
+	}
+	if at := path + ".approvals"; ch.Type == ChannelSlack && c.given(at) && (ch.Approvals < 1 || ch.Approvals > len(ch.Approve)) && !c.unsure(path) {
+		c.add(at, CodeBadNumber, fmt.Sprintf("%d approvals cannot be had from %d approvers", ch.Approvals, len(ch.Approve)), "give a number from 1 to as many as approvers are listed")
 	}
 	if ch.Type != ChannelEmail {
 		return

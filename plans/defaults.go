@@ -65,6 +65,9 @@ func (p *Plan) complete() {
 		if p.Drills[i].Site == "" && len(secondaries) == 1 {
 			p.Drills[i].Site = secondaries[0].Name
 		}
+		if len(p.Drills[i].Checks) == 0 {
+			p.Drills[i].Checks = defaultChecks()
+		}
 	}
 }
 

@@ -1,5 +1,7 @@
 package plans
 
+import "reflect"
+
 // Checks are the scheduled health checks.
 type Checks struct {
 	Schedule string   `yaml:"schedule" default:"@every 1m" is:"cron" doc:"cron line (5 fields, @every D, @hourly …)"`
@@ -17,10 +19,51 @@ type Drill struct {
 	Groups    []string   `yaml:"groups" is:"name" doc:"which groups"`
 	Pool      string     `yaml:"pool" is:"pool" doc:"pool for the clones (default: the image's own pool)"`
 	Namespace string     `yaml:"namespace" default:"drover-drill" is:"namespace" doc:"RADOS namespace for the clones"`
-	Checks    []Check    `yaml:"checks" doc:"what is checked on the clones"`
+	User      string     `yaml:"user" is:"user" doc:"cephx user that commands are told to use: one that can reach the clones only (drover plan users prints its caps)"`
+	Keyring   string     `yaml:"keyring" is:"path" doc:"that user's keyring file"`
+	Checks    []Check    `yaml:"checks" doc:"what is checked on the clones (default: readable, hash and size)"`
 	Expiry    Duration   `yaml:"expiry" default:"2h" is:"positive" doc:"after this the clones are swept whatever happened"`
 	RTO       Duration   `yaml:"rto" doc:"objective: time until the last check is green"`
 }
+
+// AdHocDrill is the drill of a plan that names none: all images, the checks that
+// Drover brings and that need no other tool. Its site is "" where the plan has
+// several secondaries.
+func AdHocDrill(p *Plan) Drill {
+	d := Drill{Name: "ad-hoc", TimeZone: "UTC"}
+	setDefaults(reflect.ValueOf(&d).Elem())
+	if secondaries := p.Secondaries(); len(secondaries) == 1 {
+		d.Site = secondaries[0].Name
+	}
+	d.Checks = defaultChecks()
+	return d
+}
+
+// defaultChecks are those of a drill that names none.
+func defaultChecks() []Check {
+	var out []Check
+	for _, name := range []string{CheckReadable, CheckHash, CheckSize} {
+		c := Check{Name: name, BuiltIn: name}
+		setDefaults(reflect.ValueOf(&c).Elem())
+		out = append(out, c)
+	}
+	return out
+}
+
+// The checks that Drover brings.
+const (
+	CheckReadable   = "readable"   // every allocated block can be read
+	CheckHash       = "hash"       // the content is that of the primary's snapshot
+	CheckFilesystem = "filesystem" // a file system is recognised and clean
+	CheckSize       = "size"       // size and features are as planned
+)
+
+// How often a check runs.
+const (
+	PerImage = "image"
+	PerGroup = "group"
+	PerDrill = "drill"
+)
 
 // Check is one check of a drill: built in, a command or an HTTP call, exactly
 // one of them.

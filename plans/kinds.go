@@ -84,7 +84,7 @@ var kinds = map[string]kind{
 	"line":     {code: CodeBadText, check: oneLine, instead: "write one line without spaces around it"},
 	"url":      {code: CodeBadURL, pattern: `^https?://`, check: webAddress, instead: "write it as in https://host:port/path; what is secret in it belongs into a header"},
 	"address":  {code: CodeBadAddress, check: hostPort, instead: "write host:port, such as mail.example.org:587"},
-	"listen":   {code: CodeBadAddress, check: listenAddress, instead: "write host:port, such as 127.0.0.1:9283"},
+	"listen":   {code: CodeBadAddress, check: listenAddress, instead: "write host:port, such as 127.0.0.1:9823"},
 	"mail":     {code: CodeBadAddress, check: mailAddress, instead: "write it as in drover@example.org"},
 	"interval": {code: CodeBadInterval, pattern: intervalPattern, check: interval, instead: "write a whole number of minutes, hours or days, such as 5m, 1h or 1d"},
 	"start":    {code: CodeBadStart, pattern: startPattern, check: byPattern(startRE, "is not a start time"), instead: "write hours and minutes, with a time zone if not UTC, such as 14:00:00-05:00"},

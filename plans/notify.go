@@ -1,10 +1,20 @@
 package plans
 
+import (
+	"cmp"
+	"time"
+)
+
 // Notifications says who is told what.
 type Notifications struct {
 	Channels []Channel `yaml:"channels" doc:"where messages can go"`
 	Routes   []Route   `yaml:"routes" doc:"which messages go where"`
+	// AnswerWithin is 0 where the plan does not say; see [Notifications.AnswerTime].
+	AnswerWithin Duration `yaml:"answer_within" is:"positive" doc:"how long a question can be answered by a button (default: 1h); then it is asked again, on new evidence"`
 }
+
+// AnswerTime is how long a question can be answered by a button.
+func (n *Notifications) AnswerTime() time.Duration { return cmp.Or(n.AnswerWithin.Std(), time.Hour) }
 
 // Channel is one place that messages can go to. Which fields are valid depends
 // on the type; see channelKeys.
@@ -21,7 +31,12 @@ type Channel struct {
 	Login   string   `yaml:"login" is:"line" doc:"login name at the mail server (email)"`
 	Secret  Secret   `yaml:"password" doc:"password at the mail server (email)"`
 	Approve []string `yaml:"approvers" is:"line" doc:"user ids that may press buttons (slack)"`
+	// Approvals is 0 where the plan does not say; see [Channel.Needed].
+	Approvals int `yaml:"approvals" doc:"how many approvers must choose the same before anything is done (slack; default: 1)"`
 }
+
+// Needed is how many approvers must choose the same before anything is done.
+func (c *Channel) Needed() int { return max(1, c.Approvals) }
 
 // The types of channel.
 const (
@@ -36,7 +51,7 @@ const (
 // channelKeys says which keys each type of channel needs and which others it
 // may have, besides name and type.
 var channelKeys = map[string]struct{ needs, may []string }{
-	ChannelSlack:        {needs: []string{"target", "token"}, may: []string{"app_token", "approvers"}},
+	ChannelSlack:        {needs: []string{"target", "token"}, may: []string{"app_token", "approvers", "approvals"}},
 	ChannelSlackWebhook: {needs: []string{"url"}},
 	ChannelWebhook:      {needs: []string{"url"}, may: []string{"signing_key"}},
 	ChannelPagerDuty:    {needs: []string{"token"}},

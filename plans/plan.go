@@ -16,6 +16,7 @@ type Plan struct {
 	Primary       string         `yaml:"primary" required:"true" is:"name" doc:"name of the preferred primary site"`
 	Sites         []Site         `yaml:"sites" required:"true" doc:"the Ceph clusters, two or more"`
 	Peers         Peers          `yaml:"peers" doc:"how the sites come to know each other"`
+	Snapshots     Snapshots      `yaml:"snapshots" doc:"mirror snapshots on their schedules (snapshot mode)"`
 	Pools         []Pool         `yaml:"pools" required:"true" doc:"the pools that are mirrored; a pool has the same name at every site"`
 	Groups        []Group        `yaml:"groups" doc:"images that move together and are consistent as one"`
 	Waves         []Wave         `yaml:"waves" doc:"the order in which groups and images move"`
@@ -45,6 +46,20 @@ const (
 	OneWay Direction = "one-way"
 	TwoWay Direction = "two-way"
 )
+
+// SnapshotsBy names who takes mirror snapshots on their schedules.
+type SnapshotsBy string
+
+// Who takes mirror snapshots.
+const (
+	SnapshotsByCeph   SnapshotsBy = "ceph"
+	SnapshotsByDrover SnapshotsBy = "drover"
+)
+
+// Snapshots says who takes mirror snapshots on the schedules of pools and images.
+type Snapshots struct {
+	By SnapshotsBy `yaml:"by" enum:"ceph,drover" default:"ceph" doc:"ceph: the mgr's module rbd_support; drover: the daemon of this program, where that module is missing or dead"`
+}
 
 // Converge is the daemon's licence to repair drift.
 type Converge string
@@ -109,6 +124,19 @@ func (p *Plan) Pool(name, namespace string) *Pool {
 		}
 	}
 	return nil
+}
+
+// SchedulesFor returns the mirror snapshot schedules that hold for an image of a
+// pool of the plan, as Ceph chooses them: the image's own, else those of the pool or
+// RADOS namespace, else those of the whole pool.
+func (p *Plan) SchedulesFor(pool *Pool, image string) []Schedule {
+	if found, ok := pool.Match(image); ok && len(found.Schedules) > 0 {
+		return found.Schedules
+	}
+	if whole := p.Pool(pool.Name, ""); len(pool.Schedules) == 0 && whole != nil {
+		return whole.Schedules
+	}
+	return pool.Schedules
 }
 
 // RPOFor returns the objective that holds for an image of a pool of the plan:

@@ -74,3 +74,42 @@ func (s Schedule) Canonical() Schedule {
 	}
 	return out
 }
+
+// Last returns the newest time of the schedule that has come, and Next the first one
+// that has not, as the mgr counts them: from midnight (UTC) of 1 January 1970, or
+// from the start time on that day, in steps of the interval. A start time's zone is
+// taken at its word, which 16.2.15 does not: it adds the zone's offset where it would
+// have to take it away (rbd_support/schedule.py, StartTime). Zero for a schedule that
+// is not a valid one.
+func (s Schedule) Last(now time.Time) time.Time {
+	every := s.Interval().Std()
+	if every <= 0 {
+		return time.Time{}
+	}
+	passed := now.Sub(time.Unix(0, 0).Add(s.start())) % every
+	if passed < 0 {
+		passed += every
+	}
+	return now.Add(-passed).Round(0).UTC()
+}
+
+// Next is described at [Schedule.Last].
+func (s Schedule) Next(now time.Time) time.Time {
+	last := s.Last(now)
+	if last.IsZero() {
+		return last
+	}
+	return last.Add(s.Interval().Std())
+}
+
+// start is the start time as the time that has passed since midnight (UTC).
+func (s Schedule) start() time.Duration {
+	canonical := s.Canonical().Start
+	for _, layout := range []string{"15:04:05Z07:00", "15:04:05"} {
+		if at, err := time.Parse(layout, canonical); err == nil {
+			at = at.UTC()
+			return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
+		}
+	}
+	return 0
+}

@@ -108,6 +108,27 @@ func PeerCaps() CephUser {
 	}
 }
 
+// DrillCaps returns a user that the checks of a drill work as. It can change what lies
+// in the places of the clones, and read the pools of the images that they are clones
+// of: whoever reads a clone reads its parent where the clone was not written to.
+func DrillCaps(name string, places []Pool, parents []string) CephUser {
+	var grants []string
+	for _, p := range places {
+		grant := "profile rbd pool=" + capWord(p.Name)
+		if p.Namespace != "" {
+			grant += " namespace=" + capWord(p.Namespace)
+		}
+		grants = append(grants, grant)
+	}
+	for _, p := range parents {
+		grants = append(grants, "profile rbd-read-only pool="+capWord(p))
+	}
+	return CephUser{
+		Name: name, Purpose: "the checks of drills: uses clones, and can change nothing else",
+		Mon: "profile rbd", OSD: strings.Join(grants, ", "),
+	}
+}
+
 // CreateCommand returns the `ceph` command by which an administrator makes u.
 // It is safe to paste into a shell.
 func CreateCommand(u CephUser) string {

@@ -21,6 +21,7 @@ type Site interface {
 	Mirroring
 	Snapshots
 	Schedules
+	Events
 	Daemons
 	Ledger
 	Fencing
@@ -183,7 +184,16 @@ type Snapshots interface {
 	CreateSnapshot(ctx context.Context, ref ImageRef, name string) error
 	// RemoveSnapshot removes a user snapshot; one that is gone is no error.
 	RemoveSnapshot(ctx context.Context, ref ImageRef, name string) error
-	// OpenSnapshot opens a snapshot for reading; "" is the image's head.
+	// CloneSnapshot makes an image that begins as a user snapshot of another one, in
+	// any pool: a clone of format 2, without journaling, which takes what is written
+	// to it to itself. The snapshot need not be protected, and its image neither
+	// primary nor idle: replay goes on, and may remove the snapshot, which then stays,
+	// hidden, until the clone has gone. While there are clones, the image itself
+	// cannot be removed, and so not copied anew by a resync (see [Catalog.Ties]).
+	// ErrNotFound without such a snapshot, ErrExists where the clone's name is taken.
+	CloneSnapshot(ctx context.Context, ref ImageRef, snapshot string, clone ImageRef) error
+	// OpenSnapshot opens a snapshot for reading, one of mirroring's own too; "" is the
+	// image's head.
 	OpenSnapshot(ctx context.Context, ref ImageRef, snapshot string) (Reader, error)
 }
 
@@ -209,6 +219,19 @@ type Schedules interface {
 	MirrorSchedules(ctx context.Context, pool Pool) ([]MirrorSchedule, error)
 	AddMirrorSchedule(ctx context.Context, s MirrorSchedule) error
 	RemoveMirrorSchedule(ctx context.Context, s MirrorSchedule) error
+}
+
+// Events is what a cluster tells without being asked.
+type Events interface {
+	// Listen calls heard once it listens, and then whenever librbd tells that
+	// images of a pool were enabled or disabled for mirroring, copies made by
+	// rbd-mirror among them, or that the pool's mode has changed; of many such
+	// messages at once some may be one call. Changes of roles are told to nobody
+	// (observed on 16.2.15). It returns when ctx ends (ErrTimeout, with the
+	// context's own error), or with why it hears nothing any more: ErrNotFound
+	// where the pool is not mirrored. While heard runs nothing is missed. Where a
+	// site falls silent it may take until that is back to notice.
+	Listen(ctx context.Context, pool Pool, heard func()) error
 }
 
 // Daemons is what the cluster says of rbd-mirror, and the way to its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 
 // daemonEnd is how long a daemon that was told to stop may take to end what is in
 // the air.
-const daemonEnd = 30 * time.Second
+const daemonEnd = daemon.RunTime + 50*time.Second
 
 func newDaemon(s *session) *cobra.Command {
 	return &cobra.Command{
@@ -31,7 +32,8 @@ schedule it checks both sites, records each change of an image's state, halts wh
 is in split-brain, keeps the rbd-mirror daemons running that the plan lets Drover
 run, compares copies in the background, and tells the plan's channels what is
 wrong, and when it is over. With converge: auto it repairs what an apply would
-repair without losing anything. It never promotes, demotes or resyncs by itself.
+repair without losing anything; with snapshots: {by: drover} it takes the mirror
+snapshots. It never promotes, demotes or resyncs by itself.
 
 Of several daemons of one plan one acts and the others stand by. No runbook needs
 it, and none waits for it.
@@ -67,6 +69,7 @@ func loadAll(files []string) (all []*plans.Plan, err error) {
 
 func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 	reload := hangups(ctx)
+	daemon.Frugal()
 	all, err := loadAll(files)
 	if err != nil {
 		return err
@@ -79,7 +82,7 @@ func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 	build := serve.Build{Version: version, Go: runtime.Version()}
 	metrics := serve.NewMetrics(build)
 	d, err := daemon.New(all, daemon.Options{
-		Open: b.open, Hands: b.hands, Metrics: metrics, Log: s.log,
+		Open: b.open, Hands: b.hands, Metrics: metrics, Log: s.log, Version: version,
 		Notify: notify.Options{Log: s.log, SlackURL: s.getenv("DROVER_SLACK_URL"), PagerDutyURL: s.getenv("DROVER_PAGERDUTY_URL")},
 	})
 	if err != nil {
@@ -102,16 +105,22 @@ func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 		}
 	}()
 	s.tellSystemd(systemd.Ready(d.Summary()))
-	for {
-		select {
-		case <-reload:
-			s.reloadDaemon(d, server, files)
-		case err := <-ended: // only the server ends by itself
-			return errors.Join(err, endDaemon(stop, ended, 1))
-		case <-ctx.Done():
-			s.tellSystemd(systemd.Stopping("ending what is in the air"))
-			return endDaemon(stop, ended, 2)
+	go func() { // beside, as it waits for what is in the air
+		for {
+			select {
+			case <-reload:
+				s.reloadDaemon(d, server, all[0].HTTP, files)
+			case <-work.Done():
+				return
+			}
 		}
+	}()
+	select {
+	case err := <-ended: // only the server ends by itself
+		return errors.Join(err, endDaemon(stop, ended, 1))
+	case <-ctx.Done():
+		s.tellSystemd(systemd.Stopping("ending what is in the air"))
+		return endDaemon(stop, ended, 2)
 	}
 }
 
@@ -133,14 +142,11 @@ func endDaemon(stop func(), ended <-chan error, n int) error {
 }
 
 // reloadDaemon goes over to the plans as the files say now, or says why it does not.
-func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, files []string) {
+func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, http plans.HTTP, files []string) {
 	s.tellSystemd(systemd.Reloading("reading the plans again"))
 	all, err := loadAll(files)
 	if err == nil {
 		err = d.Reload(all)
-	}
-	if err == nil {
-		err = server.Reload()
 	}
 	status := "the plans were read again"
 	if err != nil {
@@ -148,6 +154,12 @@ func (s *session) reloadDaemon(d *daemon.Daemon, server *serve.Server, files []s
 		s.log.Error(status, "error", err)
 	} else {
 		s.log.Info(status)
+		if err := server.Reload(); err != nil {
+			s.log.Error("the token of the HTTP endpoint cannot be read again: the old one holds", "error", err)
+		}
+		if !reflect.DeepEqual(all[0].HTTP, http) {
+			s.log.Warn("the plan's http settings have changed: they hold from the next start of the daemon on")
+		}
 	}
 	s.tellSystemd(systemd.Ready(status))
 }

@@ -34,8 +34,8 @@ func newNotifyTest(s *session) *cobra.Command {
 		Use:   "test FILE [CHANNEL…]",
 		Short: "Send a message that is marked as a test through the plan's channels",
 		Long: `Test sends one message through each channel of the plan, or through those that are
-named, and says which have taken it. The message says that it is a test. No site is
-asked anything.`,
+named, and says which have taken it. The message says that it is a test; to who waits
+for a heartbeat, it is one. No site is asked anything.`,
 		Example: `  drover notify test plan.yaml
   drover notify test plan.yaml oncall`,
 		Args:              arguments(1, 100),

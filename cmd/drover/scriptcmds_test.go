@@ -106,6 +106,7 @@ var varying = []struct {
 	{regexp.MustCompile(`("(?:seconds|slowest_seconds|await_seconds|compare_seconds|took)": )[0-9.]+`), "${1}0"},
 	{regexp.MustCompile(` in \d+(ms|s)\b`), " in SPAN"},
 	{regexp.MustCompile(`\(\d+(ms|s)\)`), "(SPAN)"},
+	{regexp.MustCompile(`\b\d+s ago`), "SPAN ago"},
 	{regexp.MustCompile(`(?m)\b(yes|no) +\d+m?s +`), "$1  SPAN  "},
 	{regexp.MustCompile(`Slowest: [^.]*\.`), "Slowest: ONE."},
 	{regexp.MustCompile(`"slowest": ".*"`), `"slowest": "ONE"`},

@@ -41,10 +41,13 @@ func (s *session) prepare(c *cobra.Command, args []string) error {
 		return err
 	}
 	if s.format == view.Markdown && c.Annotations[writesMarkdown] == "" {
-		return view.Next(fmt.Errorf("%s does not write Markdown", c.CommandPath()), "-o table, json or yaml; Markdown is for drover runs show, and for runbooks with --dry-run")
+		return view.Next(fmt.Errorf("%s does not write Markdown", c.CommandPath()), "-o table, json or yaml; Markdown is for drover runs show, drover report, and for runbooks with --dry-run")
 	}
 	if s.format == view.Mermaid && c.Annotations[writesMermaid] == "" {
 		return view.Next(fmt.Errorf("%s draws nothing", c.CommandPath()), "-o table, json or yaml; Mermaid is for drover plan states")
+	}
+	if (s.format == view.JUnit || s.format == view.HTML) && c.Annotations[writesReports] == "" {
+		return view.Next(fmt.Errorf("%s writes no %s", c.CommandPath(), s.format), "-o table, json or yaml; %s is for drover report", s.format)
 	}
 	if s.when, err = view.ParseWhen(s.color); err != nil {
 		return err
@@ -58,6 +61,9 @@ const writesMarkdown = "markdown"
 
 // writesMermaid annotates those that know the format [view.Mermaid].
 const writesMermaid = "mermaid"
+
+// writesReports annotates those that know the formats of reports.
+const writesReports = "reports"
 
 func newLog(w io.Writer, level, format string) (*slog.Logger, error) {
 	var threshold slog.Level

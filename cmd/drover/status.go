@@ -24,7 +24,8 @@ func newStatus(s *session) *cobra.Command {
 		Use:   "status FILE",
 		Short: "Show how each image is protected, problems first",
 		Long: `Status asks all sites and judges each image by itself: the roles at every site,
-how far the copies are behind (entries, bytes, seconds), the objective, the
+how far the copies are behind (entries, bytes, seconds), the objective, when each
+was last proven identical (by drover verify, or by the daemon on its schedule), the
 daemons. The judgement is Drover's own: two primaries are a split-brain even
 where Ceph says HEALTH_OK.
 
@@ -69,11 +70,13 @@ redrawn on a terminal, one after the other elsewhere (-o json: a line each).`,
 // time: one that was away may be back.
 func (s *session) watchStatus(ctx context.Context, plan *plans.Plan, options view.StatusOptions, every time.Duration) error {
 	redraw := s.format == view.Table && isTerminal(s.out) && s.getenv("TERM") != "dumb"
+	options.CatchUp = true
+	var pace orchestrator.Pace
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		err := s.withSites(ctx, plan, func(sites *orchestrator.Sites) error {
-			report := orchestrator.Status(ctx, plan, sites, orchestrator.StatusOptions{})
+			report := orchestrator.Status(ctx, plan, sites, orchestrator.StatusOptions{Pace: &pace})
 			if interrupted(ctx) {
 				return context.Cause(ctx)
 			}

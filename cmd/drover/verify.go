@@ -79,6 +79,9 @@ func (s *session) verify(c *cobra.Command, file string, images []string, flags v
 		if err != nil && len(report.Images) == 0 && len(report.Faults) == 0 {
 			return err
 		}
+		if lost := orchestrator.RecordVerified(context.WithoutCancel(ctx), plan, sites, report); lost != nil {
+			s.log.WarnContext(ctx, "status will not know of this verification, as it could not be recorded", "error", lost)
+		}
 		shown := s.show(report, func(w io.Writer, p view.Palette) error { return view.Verification(w, p, report) })
 		if err == nil {
 			err = report.Err()

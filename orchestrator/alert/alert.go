@@ -49,11 +49,22 @@ type Detail struct {
 // Question is what a person is asked: to choose one of several actions, on the
 // evidence that its hash names.
 type Question struct {
-	Kind     string    `json:"kind"`           // "resync" or "approve-step"
-	Subject  string    `json:"subject"`        // what it is of: a halt's id, a run's id
-	Evidence string    `json:"evidence"`       // hash of what was shown
-	Options  []string  `json:"options"`        // such as the sites whose copy may stay
-	Until    time.Time `json:"until,omitzero"` // when the answer is no good any more
+	Kind     string   `json:"kind"`     // [AskResync] or [AskApprove]
+	Subject  string   `json:"subject"`  // what it is of: a halt's id, a run's id and its step
+	Evidence string   `json:"evidence"` // hash of what was shown
+	Options  []string `json:"options"`  // such as the sites whose copy may stay
+	// Until is when an answer is no good any more. Of a signal it is what whoever
+	// asks says, if anything; the desk makes it no longer than [Options.AnswerWithin].
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Choice is what a person has chosen of a question's options.
+type Choice struct {
+	Who     string    `json:"who"`            // an id, such as Slack's
+	Name    string    `json:"name,omitempty"` // as people know them
+	Channel string    `json:"channel"`        // where they have chosen
+	Option  string    `json:"option"`
+	At      time.Time `json:"at"`
 }
 
 // Kind is what has happened to an incident.
@@ -87,6 +98,8 @@ type Message struct {
 	Worst   []string  `json:"worst,omitempty"`
 	Details []Detail  `json:"details,omitempty"`
 	Asks    *Question `json:"asks,omitempty"`
+	// Choices are the answers so far, one a person, where one is not enough.
+	Choices []Choice `json:"choices,omitempty"`
 	// Since is when the incident opened; At when this was said.
 	Since time.Time `json:"since"`
 	At    time.Time `json:"at"`
@@ -103,13 +116,13 @@ type Channel interface {
 	// Name is the channel's name in the plan.
 	Name() string
 	// Send delivers a message. last is the receipt of the incident's last message
-	// that this channel has taken. An error that [Permanent] wraps is not tried
-	// again.
+	// that this channel has taken. An error that [Permanent] wraps is tried again
+	// only now and then.
 	Send(ctx context.Context, m Message, last Receipt) (Receipt, error)
 }
 
-// Permanent marks an error that trying again does not mend, such as a refused
-// token.
+// Permanent marks an error that trying again does not mend by itself, such as a
+// refused token.
 func Permanent(err error) error { return &permanent{err} }
 
 type permanent struct{ err error }

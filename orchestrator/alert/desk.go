@@ -27,10 +27,25 @@ type Options struct {
 	// Immediate are the codes that open at their first check where they are
 	// critical, because whoever finds them has looked twice.
 	Immediate []string
+	// Recorded are the codes of what is read from records and not observed: they
+	// open at their first check, are over at the first that does not find them, and
+	// are known however many sites are silent.
+	Recorded []string
+	// Crowds are, by code, the signals that are told together once they are many,
+	// though each has a key of its own.
+	Crowds map[string]Crowd
+	// AnswerWithin is how long a question may be answered.
+	AnswerWithin time.Duration
 	// Effects are, for the code of a cause, the codes that merely follow from it at
 	// the same site. They are shown with their cause, unless they are more severe,
 	// and are silent where it is silenced.
 	Effects map[string][]string
+	// Across are the codes that are found only where all sites are seen: they are not
+	// over as long as any site is blind.
+	Across []string
+	// Slow are the codes that only several checks can find, and for how long after its
+	// first one a desk that goes on does not take them to be over.
+	Slow map[string]time.Duration
 	// MinInterval is the least time from one message of an incident to the next
 	// that says only that it has changed.
 	MinInterval time.Duration
@@ -48,7 +63,8 @@ type Options struct {
 	Forget time.Duration
 	// BeatEvery is the time between two heartbeats.
 	BeatEvery time.Duration
-	// Seed is of the random part of the time between attempts.
+	// Seed is of the random part of the time between attempts, and of the ids of
+	// incidents: two desks that know nothing of each other have two.
 	Seed uint64
 }
 
@@ -64,6 +80,7 @@ func DefaultOptions(plan string, routes []Route) Options {
 		FailingAfter: 10 * time.Minute,
 		Forget:       7 * 24 * time.Hour,
 		BeatEvery:    time.Minute,
+		AnswerWithin: time.Hour,
 	}
 }
 
@@ -77,6 +94,7 @@ type Desk struct {
 
 	mu     sync.Mutex
 	memory Memory
+	began  time.Time // its first check
 }
 
 // NewDesk returns a desk that goes on from a memory; the zero memory is that of
@@ -105,8 +123,8 @@ func (d *Desk) takeUp() {
 		in.Threads = slices.DeleteFunc(in.Threads, func(t *thread) bool { return gone(t.Channel) })
 		for _, t := range in.Threads {
 			t.putBack()
-			if t.Next != nil {
-				t.Next.Parked = false
+			if t.Next != nil && t.Next.Refused > 0 {
+				t.Next.NotBefore = time.Time{}
 			}
 		}
 	}

@@ -145,6 +145,11 @@ func TestACauseThatComesAndGoesHidesNothing(t *testing.T) {
 
 func TestChanged(t *testing.T) {
 	o := newOffice(t, func(o *alert.Options) { o.MinInterval = 5 * time.Minute })
+	ask := func(q *alert.Question) {
+		for i := range o.signals {
+			o.signals[i].Asks = q
+		}
+	}
 	o.signals = signal("lag", alert.Warning, "b", images(10)...)
 	o.pass(30*time.Second + step)
 	o.told("chat opened lag warning 10")
@@ -169,13 +174,13 @@ func TestChanged(t *testing.T) {
 	o.signals[0].Severity = alert.Critical
 	o.pass(step)
 	o.told("chat changed lag critical 70", "pager opened lag critical 70")
-	o.signals[0].Asks = &alert.Question{Kind: "resync", Evidence: "e1", Options: []string{"a", "b"}}
+	ask(&alert.Question{Kind: "resync", Evidence: "e1", Options: []string{"a", "b"}})
 	o.pass(step)
 	o.told("chat changed lag critical 70", "pager changed lag critical 70")
-	o.signals[0].Asks = &alert.Question{Kind: "resync", Evidence: "e1", Options: []string{"a", "b"}, Until: o.now}
+	ask(&alert.Question{Kind: "resync", Evidence: "e1", Options: []string{"a", "b"}, Until: o.now})
 	o.pass(time.Minute) // a question that is good for longer is the same question
 	o.told()
-	o.signals[0].Asks = &alert.Question{Kind: "resync", Evidence: "e2", Options: []string{"a", "b"}}
+	ask(&alert.Question{Kind: "resync", Evidence: "e2", Options: []string{"a", "b"}})
 	o.pass(step)
 	o.told("chat changed lag critical 70", "pager changed lag critical 70")
 	if q := o.last().Asks; q == nil || q.Evidence != "e2" {

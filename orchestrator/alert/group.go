@@ -30,6 +30,7 @@ type group struct {
 	silenced int
 	open     bool   // it has an incident already
 	cause    *group // that it merely follows from
+	crowd    *Crowd // it is of many that would have an incident each
 	follow   []*group
 }
 
@@ -40,6 +41,7 @@ func (g *group) holds() bool { return len(g.signals)+g.silenced > 0 }
 // watched though nothing was found of them.
 func (d *Desk) group(now time.Time, signals []Signal, silences []Silence) []*group {
 	silences = slices.DeleteFunc(slices.Clone(silences), func(s Silence) bool { return now.Before(s.From) || !now.Before(s.Until) })
+	place := d.places(now, signals, silences)
 	of := map[subject]*group{}
 	var groups []*group
 	at := func(s subject) *group {
@@ -53,7 +55,7 @@ func (d *Desk) group(now time.Time, signals []Signal, silences []Silence) []*gro
 	}
 	for i := range signals {
 		s := &signals[i]
-		g := at(subject{s.Code, s.Site, s.Key})
+		g := at(place(s))
 		g.severity = graver(g.severity, s.Severity)
 		if covered(silences, now, s) {
 			g.silenced++
@@ -69,6 +71,9 @@ func (d *Desk) group(now time.Time, signals []Signal, silences []Silence) []*gro
 		}
 	}
 	for _, g := range groups {
+		if crowd, ok := d.options.Crowds[g.Code]; ok && g.Key == crowdKey {
+			g.crowd = &crowd
+		}
 		slices.SortFunc(g.signals, worse)
 	}
 	slices.SortFunc(groups, func(a, b *group) int { return a.compare(b.subject) })
@@ -144,15 +149,11 @@ func (g *group) message() Message {
 	worst := g.signals[0]
 	m := Message{
 		Code: g.Code, Site: g.Site, Severity: graver(Info, worst.Severity),
-		What: worst.What, Next: worst.Next, Details: slices.Clone(worst.Details),
+		What: worst.What, Next: worst.Next, Details: slices.Clone(worst.Details), Asks: g.question(),
 	}
 	seen := map[string]bool{}
 	count := func(signals []*Signal) {
 		for _, s := range signals {
-			if m.Asks == nil && s.Asks != nil {
-				asks := *s.Asks
-				m.Asks = &asks
-			}
 			if s.Image == "" || seen[s.Image] {
 				continue
 			}
@@ -163,14 +164,15 @@ func (g *group) message() Message {
 		}
 	}
 	count(g.signals)
+	if g.crowd != nil {
+		g.crowd.tell(&m, g.signals, len(seen))
+	}
 	for _, f := range g.follow {
 		if len(f.signals) == 0 {
 			continue
 		}
-		asks := m.Asks
 		before := len(seen)
 		count(f.signals)
-		m.Asks = asks
 		text := f.signals[0].What
 		if n := len(seen) - before; n > 1 {
 			text = fmt.Sprintf("%s, and %d images more", text, n-1)
@@ -179,6 +181,22 @@ func (g *group) message() Message {
 	}
 	m.Images = len(seen)
 	return m
+}
+
+// question is what all of a group's signals ask alike; nil where they do not: one
+// answer cannot be given on several pieces of evidence.
+func (g *group) question() *Question {
+	first := g.signals[0].Asks
+	for _, s := range g.signals {
+		if !first.same(s.Asks) {
+			return nil
+		}
+	}
+	if first == nil || g.crowd != nil {
+		return nil
+	}
+	asks := *first
+	return &asks
 }
 
 // images counts the images of the group's own signals.

@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -52,16 +51,17 @@ type thread struct {
 }
 
 // learn takes in what a check found; part says that there may be more than that.
-func (in *incident) learn(g *group, part bool, more []Detail) {
+func (d *Desk) learn(now time.Time, in *incident, g *group, part bool, more []Detail) {
 	was, m := in.Now, g.message()
 	m.ID, m.Kind, m.Plan = was.ID, was.Kind, was.Plan
 	m.Since, m.At, m.Acknowledged = was.Since, was.At, was.Acknowledged
 	m.Details = append(m.Details, more...)
+	d.ask(now, &m, &was)
 	in.Now = m
 	// What follows from an incident is shown with it, and is no reason to tell it.
 	in.Facts = facts{Severity: m.Severity, Images: g.images()}
-	if q := m.Asks; q != nil {
-		in.Facts.Asks = fmt.Sprintf("%q %q %q %q", q.Kind, q.Subject, q.Evidence, q.Options)
+	if m.Asks != nil {
+		in.Facts.Asks = m.Asks.key()
 	}
 	for _, s := range g.signals[0].Details {
 		in.Facts.Names = append(in.Facts.Names, s.Name)

@@ -3,6 +3,7 @@ package alert
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -20,6 +21,11 @@ type Memory struct {
 	Outlets   []*outlet   `json:"outlets,omitempty"`
 	Handed    uint64      `json:"handed,omitempty"` // the number of the last delivery
 	Beat      time.Time   `json:"beat,omitzero"`    // when the last heartbeat was due
+	// Notes are what the desk's owner has to remember with it; they mean nothing here.
+	Notes map[string]json.RawMessage `json:"notes,omitempty"`
+	// Ended are the incidents that are over and told, by id, and since when: who
+	// remembers them still is not to tell them again. The last 500.
+	Ended map[string]time.Time `json:"ended,omitempty"`
 }
 
 // UnmarshalJSON reads a memory. Of one whose version it does not know it takes
@@ -49,12 +55,28 @@ func (m *Memory) known() bool { return m.Version >= 0 && m.Version <= memoryVers
 // hold is never changed.
 func (m *Memory) clone() Memory {
 	c := *m
+	c.Notes = maps.Clone(m.Notes)
+	c.Ended = maps.Clone(m.Ended)
 	c.Watches = copies(m.Watches, func(w *watch) { w.Opens = slices.Clone(w.Opens) })
 	c.Outlets = copies(m.Outlets, func(o *outlet) { o.Sent = slices.Clone(o.Sent) })
 	c.Incidents = copies(m.Incidents, func(in *incident) {
 		in.Threads = copies(in.Threads, func(t *thread) { t.Next, t.Away = t.Next.copy(), t.Away.copy() })
 	})
 	return c
+}
+
+// Note remembers something of the desk's owner under a name; nil forgets it.
+func (d *Desk) Note(name string, note json.RawMessage) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if note == nil {
+		delete(d.memory.Notes, name)
+		return
+	}
+	if d.memory.Notes == nil {
+		d.memory.Notes = map[string]json.RawMessage{}
+	}
+	d.memory.Notes[name] = note
 }
 
 // copies returns a slice of copies, each of which deepen makes independent. What
@@ -105,6 +127,11 @@ func (d *Desk) clock(now time.Time) {
 	}
 	for _, in := range m.Incidents {
 		move(&in.Told.At, &in.Alone, &in.Ended)
+		if in.Now.Asks != nil {
+			asks := *in.Now.Asks // messages are shared
+			move(&asks.Until)
+			in.Now.Asks = &asks
+		}
 		for _, t := range in.Threads {
 			for _, l := range []*letter{t.Next, t.Away} {
 				if l != nil {

@@ -31,6 +31,30 @@ func TestMemoryOfAnotherVersion(t *testing.T) {
 	}
 }
 
+// TestMemoryRests: while nothing changes, there is nothing new to be stored.
+func TestMemoryRests(t *testing.T) {
+	o := newOffice(t)
+	d := o.desk()
+	var before string
+	for i := range 20 {
+		d.Check(o.now, append(signal("lag", alert.Warning, "b"), signal("split", alert.Critical, "a")...), nil, nil)
+		for _, due := range d.Due(o.now) {
+			d.Done(o.now, due, "r")
+		}
+		o.now = o.now.Add(step)
+		m := d.Memory()
+		m.Clock = time.Time{}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 5 && string(text) != before {
+			t.Fatalf("after check %d it is another:\n%s\n%s", i, before, text)
+		}
+		before = string(text)
+	}
+}
+
 func TestMemoryIsACopy(t *testing.T) {
 	o := newOffice(t, func(o *alert.Options) { o.Flaps, o.FlapWindow, o.PerMinute = 1, time.Hour, 5 })
 	d := o.desk()

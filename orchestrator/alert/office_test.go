@@ -23,6 +23,7 @@ type office struct {
 	now      time.Time
 	signals  []alert.Signal
 	blind    []string
+	unseen   []alert.Unseen
 	silences []alert.Silence
 	broken   map[string]error // channels that take nothing
 	tried    []string         // "channel code" of what was handed out
@@ -76,7 +77,7 @@ func (o *office) store(d *alert.Desk) {
 func (o *office) check() {
 	o.t.Helper()
 	d := o.desk()
-	d.Check(o.now, o.signals, o.blind, o.silences)
+	d.Check(o.now, o.signals, append(alert.Blind(o.blind...), o.unseen...), o.silences)
 	o.store(d)
 	o.deliver()
 }

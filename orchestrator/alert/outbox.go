@@ -15,13 +15,17 @@ const (
 	lastRetry  = 5 * time.Minute
 )
 
+// refusedRetry is the time until a message is tried again that a channel has
+// refused for good: what was wrong is seldom mended sooner, and a service that was
+// only broken itself says such things too.
+const refusedRetry = 10 * time.Minute
+
 // letter is a message on its way to one channel.
 type letter struct {
 	Message   Message   `json:"message"`
 	Attempt   int       `json:"attempt,omitempty"` // how often it was handed out
 	NotBefore time.Time `json:"not_before,omitzero"`
-	Parked    bool      `json:"parked,omitempty"`  // refused for good
-	Refused   int       `json:"refused,omitempty"` // how often
+	Refused   int       `json:"refused,omitempty"` // how often for good, by a channel that worked
 	Number    uint64    `json:"number,omitempty"`  // of its last delivery
 }
 
@@ -48,7 +52,7 @@ func (d *Desk) Due(now time.Time) []Delivery {
 	for _, in := range d.memory.Incidents {
 		d.escalate(now, in)
 		for _, t := range in.Threads {
-			if t.Away == nil && t.Next != nil && !t.Next.Parked && !t.Next.NotBefore.After(now) {
+			if t.Away == nil && t.Next != nil && !t.Next.NotBefore.After(now) {
 				due = append(due, t)
 			}
 		}
@@ -99,13 +103,13 @@ func (d *Desk) Done(now time.Time, delivery Delivery, receipt Receipt) {
 		t.Next = nil
 	}
 	if o := d.outlet(t.Channel); o.mended() {
-		d.unpark(t.Channel)
+		d.hurry(t.Channel)
 	}
 }
 
 // Failed notes that a message could not be delivered. It is due again after a
-// while, unless the error is permanent: then it waits until the channel takes
-// another message, or until the next start.
+// while: a long one where the error is permanent, which ends when the channel takes
+// another message.
 func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,17 +118,21 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 	if t == nil {
 		return
 	}
-	d.outlet(t.Channel).failed(now, err)
+	o := d.outlet(t.Channel)
+	worked := o.Since.IsZero()
+	o.failed(now, err)
 	l := t.Away
 	if l == nil || l.Number != delivery.Number {
 		l = t.Next
 	}
+	whole := wait(delivery.Attempt)
 	if IsPermanent(err) {
-		l.Parked = true
-		l.Refused++
-	} else {
-		l.NotBefore = now.Add(d.pause(delivery))
+		whole = refusedRetry
+		if worked || l.Refused == 0 {
+			l.Refused++
+		}
 	}
+	l.NotBefore = now.Add(max(d.pause(delivery, whole), asksFor(err)))
 	t.putBack()
 }
 
@@ -134,13 +142,27 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// pause is the time until the next attempt: between half and all of one that
-// doubles, so that many messages that failed at once do not come back at once.
-func (d *Desk) pause(delivery Delivery) time.Duration {
-	whole := lastRetry
-	if n := max(delivery.Attempt-1, 0); n < 20 {
-		whole = min(firstRetry<<n, lastRetry)
+// asksFor is for how long a channel asks to be left alone; no longer than is waited
+// in any case.
+func asksFor(err error) time.Duration {
+	var busy interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &busy) {
+		return 0
 	}
+	return min(busy.RetryAfter(), lastRetry)
+}
+
+// wait is the longest time from an attempt to the next.
+func wait(attempt int) time.Duration {
+	if n := max(attempt-1, 0); n < 20 {
+		return min(firstRetry<<n, lastRetry)
+	}
+	return lastRetry
+}
+
+// pause is the time until the next attempt: between half and all of the longest, so
+// that many messages that failed at once do not come back at once.
+func (d *Desk) pause(delivery Delivery, whole time.Duration) time.Duration {
 	random := rand.New(rand.NewPCG(d.options.Seed, delivery.Number))
 	return max(firstRetry, whole/2+time.Duration(random.Int64N(int64(whole/2)+1)))
 }
@@ -164,14 +186,47 @@ func (d *Desk) delivered(delivery Delivery) *thread {
 	return nil
 }
 
-// unpark makes messages that a channel refused due again, now that it has taken
-// another; but not twice, for then it may be the message that is at fault.
-func (d *Desk) unpark(channel string) {
+// hurry makes messages that a channel refused due again, now that it has taken
+// another; but not where it was taking others when it refused them again, for then
+// it may be the message that is at fault.
+func (d *Desk) hurry(channel string) {
 	for _, in := range d.memory.Incidents {
-		if t := in.thread(channel); t != nil && t.Next != nil && t.Next.Refused < 2 {
-			t.Next.Parked = false
+		if t := in.thread(channel); t != nil && t.Next != nil && t.Next.Refused == 1 {
+			t.Next.NotBefore = time.Time{}
 		}
 	}
+}
+
+// Retry makes all that could not be delivered due again: a channel may have been
+// mended.
+func (d *Desk) Retry() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, in := range d.memory.Incidents {
+		for _, t := range in.Threads {
+			if t.Next != nil {
+				t.Next.NotBefore = time.Time{}
+			}
+		}
+	}
+}
+
+// Waiting is how many messages each channel has not taken yet, for whatever reason.
+func (d *Desk) Waiting() map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	waiting := map[string]int{}
+	for _, name := range d.channels() {
+		waiting[name] = 0
+	}
+	for _, in := range d.memory.Incidents {
+		for _, t := range in.Threads {
+			if t.Next != nil || t.Away != nil {
+				waiting[t.Channel]++
+			}
+		}
+	}
+	return waiting
 }
 
 // put puts a message into a thread, in the place of one that was not sent yet.
@@ -198,15 +253,17 @@ func (t *thread) putBack() {
 
 // replacedBy returns what is sent in the place of two messages of one incident: the
 // later, which says all that is known. What was to be told first is told as what
-// it is: who was never told of an incident is not told that it has changed.
+// it is: who was never told of an incident is not told that it has changed. What is
+// worse does not wait, nor does what stands in the place of a message that was
+// refused: it may have been the message that was at fault.
 func (l *letter) replacedBy(later *letter) *letter {
 	both := *later
 	both.Attempt, both.NotBefore = l.Attempt, l.NotBefore
-	both.Parked, both.Refused, both.Number = false, 0, 0
+	both.Refused, both.Number = 0, 0
 	if later.Message.Kind == Changed {
 		both.Message.Kind = l.Message.Kind
 	}
-	if later.Message.Severity.rank() > l.Message.Severity.rank() {
+	if l.Refused > 0 || later.Message.Severity.rank() > l.Message.Severity.rank() {
 		both.NotBefore = time.Time{}
 	}
 	return &both

@@ -258,22 +258,60 @@ func TestRefusedForGood(t *testing.T) {
 	o.told("chat opened lag warning 0", "chat opened other warning 0", "pager resolved channel-failing critical 0")
 }
 
-func TestRefusedIsNotTriedAgain(t *testing.T) {
+func TestRefusedIsTriedAgainSlowly(t *testing.T) {
 	o := newOffice(t)
 	d := o.desk()
 	for range 4 {
 		d.Check(o.now, signal("lag", alert.Warning, "b"), nil, nil)
 		o.now = o.now.Add(step)
 	}
-	for _, due := range d.Due(o.now) {
-		d.Failed(o.now, due, errRefused)
-	}
-	if due := d.Due(o.now.Add(time.Hour)); len(due) > 0 {
-		t.Errorf("due again: %+v", due)
+	last := time.Time{}
+	for tries := 0; tries < 5; o.now = o.now.Add(time.Second) {
+		due := d.Due(o.now)
+		if gap := o.now.Sub(last); !last.IsZero() && (gap > 10*time.Minute+time.Second || len(due) > 0 && gap < 5*time.Minute) {
+			t.Fatalf("after try %d: %d due after %s", tries, len(due), gap)
+		}
+		for _, delivery := range due {
+			tries++
+			last = o.now
+			d.Failed(o.now, delivery, errRefused)
+		}
 	}
 	d.Check(o.now, signal("lag", alert.Warning, "b", "rbd/x"), nil, nil)
 	if due := d.Due(o.now); len(due) != 1 || due[0].Message.Kind != alert.Opened || due[0].Message.Images != 1 {
-		t.Errorf("what is newer is not tried: %+v", due)
+		t.Errorf("what is newer is not tried at once: %+v", due)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	for _, fault := range []error{errAway, errRefused} {
+		o := newOffice(t)
+		d := o.desk()
+		for range 4 {
+			d.Check(o.now, signal("lag", alert.Warning, "b"), nil, nil)
+			o.now = o.now.Add(step)
+		}
+		waiting := func(want int) {
+			t.Helper()
+			if got := d.Waiting(); got["chat"] != want || len(got) != 2 {
+				t.Errorf("waiting are %v, want %d for the chat", got, want)
+			}
+		}
+		waiting(1)
+		due := d.Due(o.now)
+		waiting(1)
+		d.Failed(o.now, due[0], fault)
+		if early := d.Due(o.now); len(early) != 0 {
+			t.Fatalf("due at once: %+v", early)
+		}
+		d.Retry()
+		waiting(1)
+		due = d.Due(o.now)
+		if len(due) != 1 {
+			t.Fatalf("after %v and the word to try again, due is %+v", fault, due)
+		}
+		d.Done(o.now, due[0], "")
+		waiting(0)
 	}
 }
 
@@ -281,8 +319,8 @@ func TestRefusedIsNotTriedAgain(t *testing.T) {
 func TestOneMessageIsAtFault(t *testing.T) {
 	o := newOffice(t)
 	d := o.desk()
-	tries := 0
-	for i := range 100 {
+	var tries []time.Duration
+	for i := range 200 {
 		signals := signal("poison", alert.Warning, "b")
 		if i%20 < 10 {
 			signals = append(signals, signal("lag", alert.Warning, "b")...)
@@ -290,7 +328,7 @@ func TestOneMessageIsAtFault(t *testing.T) {
 		d.Check(o.now, signals, nil, nil)
 		for _, due := range d.Due(o.now) {
 			if due.Message.Code == "poison" {
-				tries++
+				tries = append(tries, o.now.Sub(start))
 				d.Failed(o.now, due, errRefused)
 				continue
 			}
@@ -298,8 +336,46 @@ func TestOneMessageIsAtFault(t *testing.T) {
 		}
 		o.now = o.now.Add(step)
 	}
-	if tries != 2 {
-		t.Errorf("tried %d times, want once and once more", tries)
+	if len(tries) < 4 || tries[1]-tries[0] >= 5*time.Minute {
+		t.Errorf("tried at %s, want at once when the channel takes another, and again", tries)
+	}
+	for i := 2; i < len(tries); i++ {
+		if gap := tries[i] - tries[i-1]; gap < 5*time.Minute || gap > 10*time.Minute+step {
+			t.Errorf("tried at %s: the channel takes others, and is given this one again after %s", tries, gap)
+		}
+	}
+}
+
+// TestARefusalOfAllIsOver has a channel that refuses all for hours: when it takes
+// one again, it is given all of them.
+func TestARefusalOfAllIsOver(t *testing.T) {
+	o := newOffice(t)
+	d := o.desk()
+	signals := append(signal("lag", alert.Warning, "b"), signal("other", alert.Warning, "b")...)
+	for range 3 * 360 {
+		d.Check(o.now, signals, nil, nil)
+		for _, due := range d.Due(o.now) {
+			if due.Channel == "chat" {
+				d.Failed(o.now, due, errRefused)
+			} else {
+				d.Done(o.now, due, "")
+			}
+		}
+		o.now = o.now.Add(step)
+	}
+	for mended := o.now; d.Waiting()["chat"] == 2; o.now = o.now.Add(time.Second) {
+		if o.now.Sub(mended) > 11*time.Minute {
+			t.Fatal("none of 2 is told within 11 min")
+		}
+		for _, due := range d.Due(o.now) {
+			d.Done(o.now, due, "")
+		}
+	}
+	for _, due := range d.Due(o.now) {
+		d.Done(o.now, due, "")
+	}
+	if n := d.Waiting()["chat"]; n > 0 {
+		t.Errorf("the channel takes messages again, and %d wait on", n)
 	}
 }
 
@@ -360,5 +436,33 @@ func TestOpen(t *testing.T) {
 	}
 	if want := []string{"split opened", "lag opened"}; !slices.Equal(got, want) {
 		t.Errorf("open are %q, want %q", got, want)
+	}
+}
+
+// busy is a channel that asks to be left alone for a while.
+type busy struct{ after time.Duration }
+
+func (busy) Error() string { return "too many messages" }
+
+func (b busy) RetryAfter() time.Duration { return b.after }
+
+// TestAChannelThatAsksToBeLeftAloneIs; but for no longer than any that fails.
+func TestAChannelThatAsksToBeLeftAloneIs(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{40 * time.Second: 40 * time.Second, 24 * time.Hour: 5 * time.Minute} {
+		o := newOffice(t)
+		o.options.Routes = o.options.Routes[:1]
+		o.broken["chat"] = fmt.Errorf("posting: %w", busy{asked})
+		o.signals = signal("lag", alert.Warning, "b")
+		for len(o.tried) == 0 {
+			o.pass(step)
+		}
+		first := o.now
+		for len(o.tried) == 1 {
+			o.now = o.now.Add(time.Second)
+			o.deliver()
+		}
+		if got := o.now.Sub(first); got != want {
+			t.Errorf("asked for %s, it is tried again after %s", asked, got)
+		}
 	}
 }

@@ -270,7 +270,7 @@ func (d *day) check(now time.Time) {
 		d.history[a] = append(d.history[a], s)
 	}
 	d.random.Shuffle(len(signals), func(i, j int) { signals[i], signals[j] = signals[j], signals[i] })
-	d.desk.Check(now, signals, blind, d.silences)
+	d.desk.Check(now, signals, alert.Blind(blind...), d.silences)
 }
 
 // signals are what a check finds of an ailment.

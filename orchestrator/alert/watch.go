@@ -12,7 +12,7 @@ import (
 type watch struct {
 	subject
 	Began  time.Time `json:"began,omitzero"`  // it holds since; zero when it does not
-	Checks int       `json:"checks"`          // that found it to hold since then
+	Checks int       `json:"checks"`          // that found it to hold since then, up to checksCounted
 	Absent time.Time `json:"absent,omitzero"` // it is open, and not found since
 	Open   string    `json:"open,omitempty"`  // id of its open incident
 	// Opens are the times within Options.FlapWindow at which it opened, or would
@@ -20,14 +20,19 @@ type watch struct {
 	Opens []time.Time `json:"opens,omitempty"`
 }
 
+// checksCounted is how many checks must find what holds before it is told. More are
+// not counted: what is stored would be another after each check.
+const checksCounted = 2
+
 // Check is given all that holds now. What a check before this one has found, and
-// this one has not, is taken to be over, but for signals of sites that are blind:
-// those of which the check could not learn what holds. Signals without a site are
-// not over as long as any site is blind.
-func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences []Silence) {
+// this one has not, is taken to be over, but for what it could not see.
+func (d *Desk) Check(now time.Time, signals []Signal, hidden []Unseen, silences []Silence) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clock(now)
+	if d.began.IsZero() || now.Before(d.began) {
+		d.began = now
+	}
 	groups := d.group(now, append(slices.Clip(signals), d.failing(now)...), silences)
 	d.fold(groups)
 	watches := map[subject]*watch{}
@@ -40,8 +45,8 @@ func (d *Desk) Check(now time.Time, signals []Signal, blind []string, silences [
 			w = &watch{subject: g.subject}
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
-		unseen := slices.Contains(blind, g.Site) || g.Site == "" && len(blind) > 0 && g.Code != ChannelFailing
-		d.look(now, w, g, unseen)
+		d.look(now, w, g, !d.recorded(g.Code) && (unseen(hidden, g.subject, d.incident(w.Open)) ||
+			anyBlind(hidden) && slices.Contains(d.options.Across, g.Code) || now.Sub(d.began) < d.options.Slow[g.Code]))
 	}
 	d.forget(now)
 }
@@ -55,7 +60,7 @@ func (d *Desk) look(now time.Time, w *watch, g *group, unseen bool) {
 	if w.Began.IsZero() {
 		w.Began = now
 	}
-	w.Checks++
+	w.Checks = min(w.Checks+1, checksCounted)
 	in := d.incident(w.Open)
 	if in == nil {
 		d.pending(now, w, g)
@@ -67,7 +72,7 @@ func (d *Desk) look(now time.Time, w *watch, g *group, unseen bool) {
 	w.Absent, in.Gone = time.Time{}, false
 	in.Quiet = len(g.signals) == 0 || g.cause != nil
 	if len(g.signals) > 0 {
-		in.learn(g, unseen, d.flapping(w, in))
+		d.learn(now, in, g, unseen, d.flapping(w, in))
 	}
 	d.tell(now, in)
 }
@@ -84,15 +89,15 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 		return
 	}
 	severity := graver(Info, g.signals[0].Severity)
-	held := w.Checks >= 2 && now.Sub(w.Began) >= d.options.HoldOff[severity]
-	if held || severity == Critical && slices.Contains(d.options.Immediate, g.Code) {
+	held := w.Checks >= checksCounted && now.Sub(w.Began) >= d.options.HoldOff[severity]
+	if held || d.recorded(g.Code) || severity == Critical && slices.Contains(d.options.Immediate, g.Code) {
 		d.openIncident(now, w, g)
 	}
 }
 
 // openIncident opens an incident and tells of it.
 func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
-	name := fmt.Sprintf("%q %q %q %q %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano())
+	name := fmt.Sprintf("%q %q %q %q %d %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano(), d.options.Seed)
 	sum := sha256.Sum256([]byte(name))
 	w.Open, w.Absent = hex.EncodeToString(sum[:6]), time.Time{}
 	w.Opens = append(w.Opens, now)
@@ -101,7 +106,7 @@ func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
 		Flapping: d.options.Flaps > 0 && len(d.recent(now, w.Opens)) > d.options.Flaps,
 	}
 	in.Now = Message{ID: in.ID, Kind: Opened, Plan: d.options.Plan, Since: now}
-	in.learn(g, false, d.flapping(w, in))
+	d.learn(now, in, g, false, d.flapping(w, in))
 	d.memory.Incidents = append(d.memory.Incidents, in)
 	d.tell(now, in)
 }
@@ -122,16 +127,21 @@ func (d *Desk) absent(now time.Time, w *watch, unseen bool) {
 	}
 	in.Gone = true
 	settle := d.options.Settle[in.Now.Severity]
+	if d.recorded(in.Now.Code) {
+		settle = 0
+	}
 	if in.Flapping {
 		settle = max(settle, d.options.FlapWindow)
 	}
 	if now.Sub(w.Absent) < settle {
 		return
 	}
-	in.Over, in.Ended = true, now
-	in.say(now, Resolved)
+	in.close(now)
 	w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
 }
+
+// recorded tells whether a code is of what is read from records.
+func (d *Desk) recorded(code string) bool { return slices.Contains(d.options.Recorded, code) }
 
 // flapping says of an incident that it keeps coming and going.
 func (d *Desk) flapping(w *watch, in *incident) []Detail {
@@ -157,9 +167,11 @@ func (d *Desk) forget(now time.Time) {
 		w.Opens = d.recent(now, w.Opens)
 		return w.Began.IsZero() && w.Open == "" && len(w.Opens) == 0
 	})
-	m.Incidents = slices.DeleteFunc(m.Incidents, func(in *incident) bool {
-		return in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget
-	})
+	for _, in := range slices.Clone(m.Incidents) {
+		if in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget {
+			m.end(in.ID, in.Ended)
+		}
+	}
 }
 
 // incident returns the open incident with an id; nil when there is none.

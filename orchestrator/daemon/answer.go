@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,169 +10,117 @@ import (
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/notify"
+	"github.com/drover-io/drover/plans"
 )
+
+// errNotMine is of a press that came just as another daemon has taken over.
+var errNotMine = errors.New("another Drover looks after the plan by now: press once more")
 
 // press answers a button that somebody has pressed who may do so.
 func (g *guard) press(p notify.Press) (string, error) {
-	switch {
-	case p.Action == notify.Acknowledge:
-		return g.acknowledge(p)
-	case p.Action == notify.Choose && p.Kind == "resync":
-		return g.keep(g.ctx, p)
-	}
-	return "", fmt.Errorf("this button means nothing to this Drover: %s %s", p.Action, p.Kind)
-}
-
-func (g *guard) acknowledge(p notify.Press) (string, error) {
 	g.mu.Lock()
 	desk := g.desk
 	g.mu.Unlock()
 	if desk == nil {
-		return "", errors.New("another Drover looks after the plan by now: press once more")
+		return "", errNotMine
 	}
-	if err := desk.Acknowledge(g.o.Now(), p.IncidentID, "<@"+p.User+">"); err != nil {
+	switch {
+	case p.Action == notify.Acknowledge:
+		return g.acknowledge(desk, p)
+	case p.Action == notify.Choose && p.Kind == alert.AskResync:
+		return g.keep(desk, p)
+	case p.Action == notify.Choose && p.Kind == alert.AskApprove:
+		return g.approve(g.ctx, desk, p)
+	}
+	return "", fmt.Errorf("this button means nothing to this Drover: %s %s", p.Action, p.Kind)
+}
+
+func (g *guard) acknowledge(desk *alert.Desk, p notify.Press) (string, error) {
+	if err := desk.Acknowledge(g.o.Now(), p.IncidentID, p.Who()); err != nil {
 		return "", err
 	}
+	g.told(desk)
+	return "Taken on by " + p.Who() + ".", nil
+}
+
+// told stores and sends what an answer has changed.
+func (g *guard) told(desk *alert.Desk) {
 	g.store(desk)
 	g.poke()
-	return "Taken on by <@" + p.User + ">.", nil
 }
 
-// keep begins the resync that a person has chosen by a button: the copy at the site
-// that they named stays. It is refused unless what would be lost is what they were
-// shown.
-func (g *guard) keep(ctx context.Context, p notify.Press) (string, error) {
-	if !g.word.TryLock() {
-		return "", errors.New("an answer is being carried out: wait until it is")
-	}
-	begun := false
-	defer func() {
-		if !begun {
-			g.word.Unlock()
-		}
-	}()
+// opened runs f with the sites of the plan, opened for it alone.
+func (g *guard) opened(ctx context.Context, f func(*orchestrator.Sites) error) error {
 	sites := orchestrator.OpenSites(ctx, g.plan, g.o.Open, g.o.Hands)
-	closing := func() {
-		if err := sites.Close(); err != nil {
-			g.log.Warn("sites could not be closed", "error", err)
-		}
-	}
-	prepared, err := g.prepare(ctx, sites, p)
-	if err != nil {
-		closing()
-		return "", err
-	}
-	begun = true
-	g.sending.Go(func() {
-		defer g.word.Unlock()
-		defer closing()
-		report, err := orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true})
-		outcome := "not begun"
-		if report != nil {
-			outcome = string(report.Outcome)
-			g.o.Metrics.RunSeen(g.plan.Name, prepared.Run.Runbook, report.Outcome)
-		}
-		g.log.Info("resync", "run", prepared.Run.ID, "outcome", outcome, "error", err)
-		g.watch.CheckNow()
-	})
-	return fmt.Sprintf("Resync %s begins: the copy at %s stays, the one at %s is kept aside and discarded. drover runs show %s %s",
-		prepared.Run.ID, prepared.Run.To, prepared.Run.From, g.plan.File, prepared.Run.ID), nil
+	defer g.closing(sites)
+	return f(sites)
 }
 
-// prepare prepares the resync, and refuses it where the evidence is another by now.
-func (g *guard) prepare(ctx context.Context, sites *orchestrator.Sites, p notify.Press) (*orchestrator.Prepared, error) {
+func (g *guard) closing(sites *orchestrator.Sites) {
+	if err := sites.Close(); err != nil {
+		g.log.Warn("sites could not be closed", "error", err)
+	}
+}
+
+// read runs f with what is recorded.
+func (g *guard) read(ctx context.Context, sites *orchestrator.Sites, f func(*orchestrator.Book) error) error {
 	book, err := orchestrator.ReadBook(ctx, g.plan, sites)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	halts := book.Halts()
-	if err := book.Close(ctx); err != nil {
-		return nil, err
-	}
-	at := slices.IndexFunc(halts, func(h orchestrator.Halt) bool { return h.ID == p.Subject })
+	err = f(book)
+	return errors.Join(err, book.Close(ctx))
+}
+
+// stale refuses an answer, and says what holds now.
+func stale(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", orchestrator.ErrStale, fmt.Sprintf(format, args...))
+}
+
+// The reasons for which an answer does not count though its button was there.
+const (
+	newerShown = "the message shows newer evidence by now: read it, and press there"
+	askedAgain = "the question was asked too long ago for an answer to count. It was looked again, and the message asks anew on what holds now: read it, and press there"
+)
+
+// rule is who may choose at a channel, and how many of them have to.
+func (g *guard) rule(channel string) alert.Rule {
+	at := slices.IndexFunc(g.plan.Notifications.Channels, func(c plans.Channel) bool { return c.Name == channel })
 	if at < 0 {
-		return nil, fmt.Errorf("%w: the halt %s is cleared already", orchestrator.ErrStale, p.Subject)
+		return alert.Rule{Needed: 1}
 	}
-	halt := &halts[at]
-	shown := g.shown(halt)
-	if shown == nil {
-		return nil, fmt.Errorf("%w: the halt is of several images, or was set without evidence: decide with drover resync %s IMAGE --keep SITE", orchestrator.ErrRefused, g.plan.File)
-	}
-	if shown.Hash != p.Evidence {
-		return nil, fmt.Errorf("%w: the message shows newer evidence by now: read it, and press there", orchestrator.ErrStale)
-	}
-	prepared, err := orchestrator.PrepareResync(ctx, g.plan, sites, orchestrator.ResyncOptions{
-		Keep: p.Option, Scope: orchestrator.Scope{Images: []string{halt.Images[0].String()}}, Reason: "chosen by Slack user " + p.User,
-	})
-	if err == nil {
-		err = prepared.Refused
-	}
+	c := &g.plan.Notifications.Channels[at]
+	return alert.Rule{Listed: c.Approve, Needed: c.Needed()}
+}
+
+// vote notes what a person has chosen. by are all who have chosen the same, where
+// that is enough; else reply says what is missing.
+func (g *guard) vote(desk *alert.Desk, p notify.Press) (by, reply string, err error) {
+	rule := g.rule(p.Channel)
+	choice := alert.Choice{Who: p.User, Name: p.Name, Channel: p.Channel, Option: p.Option}
+	all, agreed, err := desk.Choose(g.o.Now(), p.IncidentID, p.Evidence, choice, rule)
 	if err != nil {
-		return nil, err
+		return "", "", stale("%v: read the message, and press there", err)
 	}
-	for _, e := range prepared.Evidence {
-		if e.Image == halt.Images[0] && loses(e, p.Option) != "" && loses(e, p.Option) == loses(shown, p.Option) {
-			return prepared, nil
+	g.told(desk)
+	if agreed {
+		return whoOf(all), "", nil
+	}
+	for _, other := range all {
+		if other.Option != p.Option {
+			return "", fmt.Sprintf("Nothing is done: %s has chosen %s, and %s has chosen %s. Agree, and choose the same.",
+				p.Who(), p.Option, whoOf([]alert.Choice{other}), other.Option), nil
 		}
 	}
-	var now []string
-	for _, e := range prepared.Evidence {
-		now = append(now, e.Lines()...)
-		if e.Image == halt.Images[0] {
-			g.mu.Lock()
-			g.fresh[halt.ID] = e
-			g.mu.Unlock()
-			g.watch.CheckNow() // and the message asks anew
-		}
-	}
-	return nil, fmt.Errorf("%w: what would be lost is not what the message says any more. Now:\n%s\nThe message is brought up to date, and can be answered then; or: drover resync %s %s --keep %s",
-		orchestrator.ErrStale, strings.Join(now, "\n"), g.plan.File, halt.Images[0], p.Option)
+	return "", fmt.Sprintf("%s has chosen %s. Nothing is done before %d approvers have chosen the same: %d more.",
+		p.Who(), p.Option, rule.Needed, rule.Needed-len(all)), nil
 }
 
-// shown is the evidence on which people are asked about a halt; nil where it is of
-// several images, or was set in a hurry: then nobody is asked by a button.
-func (g *guard) shown(halt *orchestrator.Halt) *orchestrator.SplitEvidence {
-	g.mu.Lock()
-	fresh := g.fresh[halt.ID]
-	g.mu.Unlock()
-	if fresh != nil {
-		return fresh
+// whoOf names who has made choices.
+func whoOf(choices []alert.Choice) string {
+	var names []string
+	for _, c := range choices {
+		names = append(names, notify.Press{User: c.Who, Name: c.Name}.Who())
 	}
-	var e orchestrator.SplitEvidence
-	if len(halt.Images) != 1 || json.Unmarshal(halt.Evidence, &e) != nil {
-		return nil
-	}
-	return &e
-}
-
-// asked has signals ask on the newest evidence.
-func (g *guard) asked(signals []alert.Signal) []alert.Signal {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.fresh) == 0 {
-		return signals
-	}
-	signals = slices.Clone(signals)
-	for i := range signals {
-		s := &signals[i]
-		if s.Asks == nil || g.fresh[s.Asks.Subject] == nil {
-			continue
-		}
-		e := g.fresh[s.Asks.Subject]
-		asks := *s.Asks
-		asks.Evidence, s.Asks = e.Hash, &asks
-		s.Details = orchestrator.EvidenceDetails(e)
-	}
-	return signals
-}
-
-// loses stands for what the choice of a site's copy loses; "" where it cannot be
-// chosen.
-func loses(e *orchestrator.SplitEvidence, keep string) string {
-	for i := range e.Choices {
-		if c := &e.Choices[i]; c.Keep == keep && c.Refused == "" {
-			return c.Hash
-		}
-	}
-	return ""
+	return strings.Join(names, " and ")
 }

@@ -30,8 +30,24 @@ type Options struct {
 	Channel func(plans.Channel, notify.Options) (alert.Channel, error)
 	Metrics *serve.Metrics
 	Log     *slog.Logger // nil: nothing is logged
+	Version string       // of this Drover, for reports
 	// Now is the clock of schedules and messages; nil: time.Now.
 	Now func() time.Time
+
+	runs *runs // of the daemon
+}
+
+// RunTime is how long runs that people have chosen by a button go on after the daemon
+// was told to end. What is not over by then is completed image by image as after a
+// Ctrl-C, and can be resumed by drover runs resume.
+const RunTime = time.Minute
+
+// runs are those that people have chosen by a button. They are the daemon's and no
+// guard's, so that a reload does not interrupt them.
+type runs struct {
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
 }
 
 // Daemon looks after plans, each with a guard of its own.
@@ -43,9 +59,11 @@ type Daemon struct {
 	mu      sync.Mutex
 	guards  map[string]*guard
 	running context.Context // nil until Run, and after it
-	ears    context.CancelFunc
 	work    sync.WaitGroup
 	turned  chan struct{} // some plan is in other hands than before
+
+	hearing sync.Mutex // of ears; held after mu
+	ears    []ear
 }
 
 // New makes a daemon for plans. Two plans of one name are refused
@@ -67,6 +85,8 @@ func New(all []*plans.Plan, o Options) (*Daemon, error) {
 	if o.Notify.Log == nil {
 		o.Notify.Log = o.Log
 	}
+	o.runs = &runs{}
+	o.runs.ctx, o.runs.stop = context.WithCancel(context.Background())
 	d := &Daemon{options: o, turned: make(chan struct{}, 1)}
 	guards, err := d.guardsFor(all)
 	if err != nil {
@@ -89,6 +109,7 @@ func (d *Daemon) guardsFor(all []*plans.Plan) (map[string]*guard, error) {
 			errs = append(errs, err)
 			continue
 		}
+		g.deaf = d.deaf
 		guards[plan.Name] = g
 	}
 	return guards, errors.Join(errs...)
@@ -116,6 +137,10 @@ func (d *Daemon) Run(ctx context.Context) {
 	d.running = nil
 	d.mu.Unlock()
 	d.work.Wait()
+	late := time.AfterFunc(RunTime, d.options.runs.stop)
+	d.options.runs.work.Wait()
+	late.Stop()
+	d.options.runs.stop()
 }
 
 // begin has a guard begin. d.mu is held.
@@ -131,7 +156,7 @@ func (d *Daemon) begin(g *guard) {
 }
 
 // Reload goes over to other plans, or to the same ones as they are now. Those that
-// have not changed go on untouched; of those that have, the old one ends before the
+// have not changed go on untouched, and try again what no channel has taken; of those that have, the old one ends before the
 // new one begins. Where a plan cannot be looked after all stays as it was, and the
 // error says why.
 func (d *Daemon) Reload(all []*plans.Plan) error {
@@ -151,6 +176,7 @@ func (d *Daemon) Reload(all []*plans.Plan) error {
 	for name, old := range before {
 		if g := guards[name]; g != nil && g.plan.Fingerprint() == old.plan.Fingerprint() && g.plan.File == old.plan.File {
 			guards[name] = old
+			old.retry() // a secret may have been replaced where it is kept
 			continue
 		}
 		old.stop()
@@ -175,6 +201,7 @@ func (d *Daemon) Reload(all []*plans.Plan) error {
 		}
 	}
 	d.turn()
+	d.hearAgain()
 	return nil
 }
 
@@ -189,11 +216,6 @@ func (d *Daemon) turn() {
 // listen hears the buttons of the channels of the plans that are in hand: Slack
 // tells a press to one only of those who listen. d.mu is held.
 func (d *Daemon) listen() {
-	if d.ears != nil {
-		d.ears()
-	}
-	ctx, cancel := context.WithCancel(d.running)
-	d.ears = cancel
 	var places []notify.Place
 	for _, name := range d.names() {
 		g := d.guards[name]
@@ -204,13 +226,7 @@ func (d *Daemon) listen() {
 			places = append(places, notify.Place{Plan: g.plan.Name, Channel: c})
 		}
 	}
-	for _, l := range notify.Listeners(places, d.options.Notify) {
-		d.work.Go(func() {
-			if err := l.Listen(ctx, d.press); err != nil {
-				d.options.Log.Error("buttons are heard no more", "channels", l.String(), "error", err)
-			}
-		})
-	}
+	d.hear(places)
 }
 
 // press is a button that somebody has pressed.
@@ -234,7 +250,7 @@ func (d *Daemon) Ready() []serve.Condition {
 	for _, name := range d.names() {
 		all = append(all, d.guards[name].conditions()...)
 	}
-	return all
+	return append(all, d.heard()...)
 }
 
 // Alive reports whether the checks of all plans come to their ends: a supervisor

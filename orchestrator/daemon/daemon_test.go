@@ -13,6 +13,7 @@ import (
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/notify"
+	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
@@ -50,6 +51,8 @@ type stage struct {
 	told  []alert.Message // on the channel oncall
 	beats int
 	down  error // why the channel takes nothing
+	// unheard: what is told of buttons counts, too. There is no Slack to hear them.
+	unheard bool
 }
 
 // bubble runs a test in a time of its own.
@@ -57,7 +60,13 @@ func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
 func newStage(t *testing.T, images int) *stage {
 	t.Helper()
-	plan, err := plans.Parse("plan.yaml", []byte(shop))
+	return newStageOf(t, shop, images)
+}
+
+// newStageOf is the stage of a plan for the pool rbd of sites a and b.
+func newStageOf(t *testing.T, text string, images int) *stage {
+	t.Helper()
+	plan, err := plans.Parse("plan.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +119,9 @@ func (c taker) Send(_ context.Context, m alert.Message, _ alert.Receipt) (alert.
 	if c.s.down != nil {
 		return "", c.s.down
 	}
-	c.s.told = append(c.s.told, m)
+	if m.Code != ButtonsUnheard || c.s.unheard {
+		c.s.told = append(c.s.told, m)
+	}
 	return "thread", nil
 }
 
@@ -127,9 +138,11 @@ func (s *stage) options() Options {
 }
 
 // begin starts a daemon, and ends it when end is called.
-func (s *stage) begin() (d *Daemon, end func()) {
+func (s *stage) begin() (d *Daemon, end func()) { return s.beginWith(s.options()) }
+
+func (s *stage) beginWith(o Options) (d *Daemon, end func()) {
 	s.t.Helper()
-	d, err := New([]*plans.Plan{s.plan}, s.options())
+	d, err := New([]*plans.Plan{s.plan}, o)
 	s.must(err)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
@@ -182,6 +195,72 @@ func TestSiteLoss(t *testing.T) {
 		if s.beats < 10 {
 			t.Errorf("%d heartbeats", s.beats)
 		}
+	})
+}
+
+// gauge is the value of a metric's series with a label; ok is false without one.
+func gauge(t *testing.T, m *serve.Metrics, name, label, value string) (n float64, ok bool) {
+	t.Helper()
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, series := range f.GetMetric() {
+			for _, l := range series.GetLabel() {
+				if f.GetName() == name && l.GetName() == label && l.GetValue() == value {
+					return series.GetGauge().GetValue(), true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+// TestMetricsFromRecords: a daemon that begins shows when images were last verified,
+// by whoever did it; and it shows calls that hang.
+func TestMetricsFromRecords(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 2)
+		sites := orchestrator.OpenSites(t.Context(), s.plan, s.options().Open, nil)
+		report, err := orchestrator.Verify(t.Context(), s.plan, sites, orchestrator.VerifyOptions{Images: []string{"volume-1"}})
+		s.must(err)
+		s.must(orchestrator.RecordVerified(t.Context(), s.plan, sites, report))
+		time.Sleep(time.Hour)
+		o := s.options()
+		o.Metrics = serve.NewMetrics(serve.Build{})
+		d, err := New([]*plans.Plan{s.plan}, o)
+		s.must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			d.Run(ctx)
+		}()
+		defer func() {
+			cancel()
+			<-done
+		}()
+		time.Sleep(time.Minute)
+		const verified, abandoned = "drover_image_last_verified_timestamp_seconds", "drover_site_abandoned_calls"
+		if at, ok := gauge(t, o.Metrics, verified, "image", "volume-1"); !ok || at != float64(report.Images[0].Taken.Unix()) {
+			t.Errorf("volume-1 verified at %v, %v", at, report.Images[0].Taken)
+		}
+		if at, ok := gauge(t, o.Metrics, verified, "image", "volume-0"); ok {
+			t.Errorf("volume-0 verified at %v", at)
+		}
+		if n, ok := gauge(t, o.Metrics, abandoned, "site", "b"); !ok || n != 0 {
+			t.Errorf("%v calls hang at b", n)
+		}
+		s.world.Freeze("b")
+		time.Sleep(time.Minute)
+		if n, _ := gauge(t, o.Metrics, abandoned, "site", "b"); n == 0 {
+			t.Error("no calls hang at a frozen site")
+		}
+		if n, ok := gauge(t, o.Metrics, abandoned, "site", "a"); !ok || n != 0 {
+			t.Errorf("%v calls hang at a", n)
+		}
+		s.world.Thaw("b")
 	})
 }
 
@@ -348,6 +427,61 @@ func TestChannelOutage(t *testing.T) {
 			t.Error("not alive")
 		}
 	})
+}
+
+// TestRefusedForGood wants a message that a channel refuses, as with a token that
+// was taken back, to be tried again: by itself, and at once where a reload, of a plan
+// that has not changed, says that something was mended. Until then it is counted.
+func TestRefusedForGood(t *testing.T) {
+	for name, c := range map[string]struct {
+		reload bool
+		within time.Duration
+	}{
+		"by itself":   {false, 11 * time.Minute},
+		"by a reload": {true, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newStage(t, 1)
+				d, end := s.begin()
+				defer end()
+				waiting := func() float64 {
+					families, err := d.options.Metrics.Registry().Gather()
+					s.must(err)
+					for _, f := range families {
+						if f.GetName() == "drover_notifications_waiting" {
+							return f.GetMetric()[0].GetGauge().GetValue()
+						}
+					}
+					return -1
+				}
+				s.mu.Lock()
+				s.down = alert.Permanent(errors.New("answered 404"))
+				s.mu.Unlock()
+				s.world.Vanish("b")
+				time.Sleep(2 * time.Hour)
+				if n := waiting(); n != 1 {
+					t.Errorf("%v messages wait", n)
+				}
+				s.mu.Lock()
+				s.down = nil
+				s.mu.Unlock()
+				if c.reload {
+					same, err := plans.Parse("plan.yaml", []byte(shop))
+					s.must(err)
+					s.must(d.Reload([]*plans.Plan{same}))
+				}
+				time.Sleep(c.within)
+				if _, short := s.take(); short != "opened site-unknown" {
+					t.Errorf("told: %q", short)
+				}
+				time.Sleep(2 * time.Second)
+				if n := waiting(); n != 0 {
+					t.Errorf("%v messages wait in the end", n)
+				}
+			})
+		})
+	}
 }
 
 // TestReload wants a plan that has not changed to be left alone, one that has to be

@@ -1,11 +1,11 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +29,8 @@ type guard struct {
 	channels map[string]alert.Channel
 	beats    []string // channels that take heartbeats
 
-	turned func() // is told when the plan comes into other hands
+	deaf   func(plan string) []alert.Signal // of buttons that nobody hears
+	turned func()                           // is told when the plan comes into other hands
 	stop   context.CancelFunc
 	over   chan struct{} // closed when it has ended
 	wake   chan struct{} // there may be something to send
@@ -37,25 +38,77 @@ type guard struct {
 	ctx     context.Context // of the work that goes on beside checks
 	sending sync.WaitGroup
 
-	storing sync.Mutex // held while the memory is stored
-	stored  []byte     // what was stored last, but for its clock
+	storing chan struct{} // taken while the memory is stored, which a silent site makes long
 
-	word sync.Mutex // one answer of a person at a time
+	word  sync.Mutex // one answer of a person at a time that is carried out
+	steps sync.Mutex // one approval of a manual step at a time
 
-	mu      sync.Mutex
-	desk    *alert.Desk // nil: this process tells nobody
-	since   time.Time   // it acts, or looks alone
-	checked time.Time   // the last check ended
-	fault   error       // of the last check
-	seen    []serve.Condition
-	refused map[string]error // by channel: why the last message was not taken
-	// fresh is evidence that is newer than that of the halt, by the halt's id.
+	mu        sync.Mutex
+	desk      *alert.Desk       // nil: this process tells nobody
+	as        orchestrator.Role // in which the desk was opened
+	kept      alert.Memory      // of the last desk, where nobody has told people since
+	known     map[string]bool   // the incidents that others know of, where one is alone
+	storedIDs map[string]bool   // those that are stored
+	blind     []string          // sites, by the last check
+	answers   time.Time         // since when a site answers one that is alone
+	stored    []byte            // what was stored last, but for its clock
+	storedOf  *alert.Desk       // whose memory that was
+	life      life              // whether checks come to their ends
+	checked   time.Time         // the last check ended
+	fault     error             // of the last check
+	seen      []serve.Condition
+	refused   map[string]error // by channel: why the last message was not taken
+	// fresh is evidence that is newer than that of the halt, by the halt's id. The
+	// desk remembers it too.
 	fresh map[string]*orchestrator.SplitEvidence
+	// attempts are how what people have chosen has failed, by the halt's id.
+	attempts map[string]string
 }
+
+// siteUnknown is the code of a site that does not answer.
+const siteUnknown = string(replay.ProblemSiteUnknown)
 
 // effects are the problems that merely follow from another of the same site.
 var effects = map[string][]string{
-	"site-unknown": {daemonComplains, "image-unknown", "daemon-unknown", "daemon-stopped", "no-daemon", "stale-report", "lagging", "records-unreadable", orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed},
+	siteUnknown: words(
+		replay.ProblemDaemonComplains, replay.ProblemImageUnknown, orchestrator.ProblemDaemonUnknown, orchestrator.ProblemDaemonStopped,
+		replay.ProblemNoDaemon, replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemReportsUnknown, replay.ProblemDaemonsUnknown,
+		replay.ProblemNotReplaying, replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
+		orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
+	),
+	string(replay.ProblemNoDaemon): words(
+		replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemNotReplaying, replay.ProblemLagging, orchestrator.SignalReplayStuck,
+	),
+}
+
+// cannotReach are the problems of a site whose cause, while another is silent, is that
+// rbd-mirror cannot reach that one.
+var cannotReach = words(replay.ProblemDaemonComplains, replay.ProblemReportStale, replay.ProblemNotReplaying)
+
+func words(codes ...replay.ProblemCode) []string {
+	var out []string
+	for _, c := range codes {
+		out = append(out, string(c))
+	}
+	return out
+}
+
+// crowdOver is how many split-brains are told each by itself, with buttons.
+const crowdOver = 3
+
+// crowds are the problems that are told as one where they are many at once.
+func crowds(plan *plans.Plan) map[string]alert.Crowd {
+	return map[string]alert.Crowd{orchestrator.SignalSplitBrain: {
+		Over: crowdOver,
+		What: func(images int) string {
+			if images == 1 {
+				return "1 image more is halted: its copies contradict each other"
+			}
+			return fmt.Sprintf("%d images are halted: their copies contradict each other", images)
+		},
+		Next: orchestrator.ResyncAllCommand(plan),
+		Why:  "so many images, each with evidence of its own, cannot be decided by one press; the command shows the evidence of all, and asks once",
+	}}
 }
 
 func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
@@ -65,7 +118,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	}
 	g := &guard{
 		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
-		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
+		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), storing: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
 	}
 	for _, c := range plan.Notifications.Channels {
 		channel, err := o.Channel(c, o.Notify)
@@ -78,7 +131,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		}
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
-		Open: o.Open, Hands: o.Hands, Checked: g.look, Stood: g.stood, Now: o.Now,
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version,
 		Panicked: func(value any, stack []byte) {
 			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
 			g.mu.Lock()
@@ -129,6 +182,9 @@ func beats(plan *plans.Plan, channel string) bool {
 // run looks after the plan until ctx ends.
 func (g *guard) run(ctx context.Context) {
 	g.ctx = ctx
+	g.mu.Lock()
+	g.life.last = time.Now()
+	g.mu.Unlock()
 	var post sync.WaitGroup
 	post.Go(func() { g.post(ctx) })
 	err := g.watch.Run(ctx)
@@ -152,43 +208,42 @@ func (g *guard) stood(s orchestrator.Standing) {
 	g.turned()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !acts {
-		g.desk = nil // whoever acts next goes on from what is stored
-	}
-	g.since, g.checked = time.Now(), time.Time{}
+	g.leave(s.Role)
+	g.life.stood(s.Role, time.Now())
+	g.checked = time.Time{}
 }
 
-// at is the desk, which goes on from what was remembered last.
-func (g *guard) at(role orchestrator.Role) *alert.Desk {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.desk != nil {
-		return g.desk
-	}
-	var memory alert.Memory
-	if role == orchestrator.RoleActing {
-		text, err := g.watch.Memory()
-		if err != nil {
-			return nil // another one acts by now
-		}
-		if len(text) > 0 {
-			err = memory.UnmarshalJSON(text)
-		}
-		if err != nil {
-			g.log.Error("what was told before cannot be read: what still holds is told anew", "error", err)
-		}
-	}
+// across are the findings that rest on what is seen at the primary and at the copy.
+var across = []string{
+	string(replay.ProblemRPOExceeded), string(replay.ProblemLagging), string(replay.ProblemLagUnknown), string(replay.ProblemSyncStalled),
+	string(replay.ProblemNotReplaying), string(replay.ProblemSecondaryMissing), string(replay.ProblemNoDaemon), string(replay.ProblemNoStandbyDaemon),
+	string(replay.ProblemScheduleDead), string(replay.ProblemJournalGrowing), string(replay.ProblemSnapshotsPiling),
+	orchestrator.SignalReplayStuck, orchestrator.SignalJournalHeld,
+}
+
+// slow are the findings that take several checks, and how long it takes who has just
+// begun to look to make them.
+var slow = map[string]time.Duration{
+	orchestrator.SignalReplayStuck: 10 * time.Minute, orchestrator.SignalJournalHeld: 10 * time.Minute,
+	string(replay.ProblemSyncStalled): 15 * time.Minute,
+	orchestrator.SignalDaemonFlapping: 10 * time.Minute,
+	orchestrator.SignalDaemonFails:    10 * time.Minute,
+	orchestrator.SignalConvergeFailed: 10 * time.Minute,
+	orchestrator.SignalDrift:          5 * time.Minute,
+	orchestrator.SignalUnverified:     10 * time.Minute,
+}
+
+// openDesk makes a desk that goes on from a memory.
+func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
-	o.Immediate, o.Effects, o.Seed = []string{orchestrator.SignalSplitBrain}, effects, uint64(time.Now().UnixNano()) //nolint:gosec // it spreads attempts, and nothing else
+	o.Recorded, o.Crowds, o.AnswerWithin = []string{orchestrator.SignalManualStep}, crowds(g.plan), g.plan.Notifications.AnswerTime()
+	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
+	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
 	if err != nil {
 		g.log.Error("what still holds is told anew", "error", err)
 	}
-	g.desk = desk
-	g.storing.Lock()
-	defer g.storing.Unlock()
-	g.stored = nil
 	return desk
 }
 
@@ -224,6 +279,14 @@ func (g *guard) look(r orchestrator.CheckResult) {
 			m.Verified(name, v.Image, v.At)
 		}
 	}
+	for i := range r.Drills {
+		d := &r.Drills[i]
+		m.Drilled(name, d)
+		g.log.Info("drill", "drill", d.Name, "id", d.ID, "verdict", string(d.Verdict), "why", d.Why)
+	}
+	for site, n := range r.Abandoned {
+		m.Abandoned(name, site, n)
+	}
 	if r.Missed > 0 {
 		g.log.Warn("checks were missed", "missed", r.Missed)
 	}
@@ -234,13 +297,17 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.log.Info("drift was repaired", "changes", r.Applied.Count(orchestrator.OutcomeDone), "error", r.Applied.Err())
 	}
 	g.note(&r, fault)
-	desk := g.at(r.Role)
+	r.Signals = append(slices.Clip(r.Signals), g.deaf(name)...)
+	desk := g.at(&r)
 	if desk == nil {
 		return
 	}
 	now := g.o.Now()
-	desk.Check(now, attributed(g.asked(r.Signals), r.Blind), r.Blind, r.Silences)
-	if beat, due := desk.Beat(now, fault == nil); due {
+	if len(r.Blind) == 0 {
+		g.forgetFresh(desk, r.Halts)
+	}
+	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Unseen, r.Silences)
+	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}
 	// A site that is silent makes storing slow, and must not hold up the next check.
@@ -248,18 +315,15 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	g.poke()
 }
 
-// daemonComplains is the code of what rbd-mirror itself has to complain of.
-const daemonComplains = string(replay.ProblemDaemonComplains)
-
-// attributed lays what daemons complain of while a site is silent to that site: it
-// is what they cannot reach.
+// attributed lays to a silent site what others have to complain of because their
+// daemons cannot reach it.
 func attributed(signals []alert.Signal, blind []string) []alert.Signal {
 	if len(blind) == 0 {
 		return signals
 	}
 	signals = slices.Clone(signals)
 	for i := range signals {
-		if signals[i].Code == daemonComplains {
+		if slices.Contains(cannotReach, signals[i].Code) {
 			signals[i].Site = blind[0]
 		}
 	}
@@ -279,6 +343,7 @@ func (g *guard) note(r *orchestrator.CheckResult, fault error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.checked, g.fault, g.seen = time.Now(), fault, seen
+	g.life.checked(r.Role, g.checked)
 }
 
 // conditions are what readiness is made of.
@@ -310,23 +375,4 @@ func (g *guard) conditions() []serve.Condition {
 		all = append(all, condition)
 	}
 	return all
-}
-
-// aliveMargin is what a check may take beyond its answer times.
-const aliveMargin = 2 * time.Minute
-
-// alive reports whether checks come to their ends, where this process makes them.
-func (g *guard) alive() bool {
-	role := g.watch.Standing().Role
-	if role != orchestrator.RoleActing && role != orchestrator.RoleAlone {
-		return true
-	}
-	g.mu.Lock()
-	last := g.checked
-	if last.IsZero() {
-		last = g.since
-	}
-	g.mu.Unlock()
-	next := g.times.Next(last)
-	return last.IsZero() || time.Since(next) < cmp.Or(g.plan.Checks.Timeout.Std(), 5*time.Second)*10+aliveMargin
 }

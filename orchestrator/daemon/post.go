@@ -1,13 +1,10 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 )
 
@@ -24,6 +21,17 @@ func (g *guard) poke() {
 	select {
 	case g.wake <- struct{}{}:
 	default:
+	}
+}
+
+// retry has all that could not be sent tried again now.
+func (g *guard) retry() {
+	g.mu.Lock()
+	desk := g.desk
+	g.mu.Unlock()
+	if desk != nil {
+		desk.Retry()
+		g.poke()
 	}
 }
 
@@ -48,8 +56,10 @@ func (g *guard) sendDue(ctx context.Context) {
 	desk := g.desk
 	g.mu.Unlock()
 	if desk == nil {
+		g.o.Metrics.Waiting(g.plan.Name, nil)
 		return
 	}
+	g.o.Metrics.Waiting(g.plan.Name, desk.Waiting())
 	due := desk.Due(g.o.Now())
 	if len(due) == 0 {
 		return
@@ -58,7 +68,7 @@ func (g *guard) sendDue(ctx context.Context) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.desk == desk {
-			g.desk = nil // another one acts, and has all of it in the stored memory
+			g.putAway() // another one acts, and has all of it in the stored memory; or nobody can be asked
 		}
 		return
 	}
@@ -124,31 +134,5 @@ func (g *guard) beat(m alert.Message) {
 			_, err := g.channels[name].Send(context.WithoutCancel(g.ctx), m, "")
 			g.tell(name, m, err)
 		})
-	}
-}
-
-// store stores what the desk has to remember, where it has changed.
-func (g *guard) store(desk *alert.Desk) {
-	g.storing.Lock()
-	defer g.storing.Unlock()
-	memory := desk.Memory()
-	text, err := json.Marshal(memory)
-	if err != nil {
-		g.log.Error("what was told cannot be stored", "error", err)
-		return
-	}
-	memory.Clock = time.Time{}
-	timeless, err := json.Marshal(memory)
-	if err != nil || bytes.Equal(timeless, g.stored) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), storeTime)
-	defer cancel()
-	err = g.watch.Remember(ctx, text)
-	switch {
-	case err == nil:
-		g.stored = timeless
-	case g.watch.Standing().Role != orchestrator.RoleAlone:
-		g.log.Warn("what was told could not be stored: after a restart it may be told again", "error", err)
 	}
 }

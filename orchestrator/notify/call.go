@@ -29,6 +29,9 @@ func newHTTP(o Options) *http.Client {
 		transport = standard.Clone()
 	}
 	transport.DisableKeepAlives = true
+	if o.Dial != nil {
+		transport.DialContext = o.Dial
+	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12}
 	return &http.Client{
 		Transport: &bounded{transport}, Timeout: sendTimeout,

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -32,6 +33,8 @@ type Options struct {
 	Roots *x509.CertPool
 	// Links are shown with a message, such as a dashboard and a runbook.
 	Links func(alert.Message) []Link
+	// Dial calls hosts, if not by the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Now is the clock, if not the system's.
 	Now func() time.Time
 	// Log is told what no error can tell, such as a mail that one of several
@@ -117,9 +120,10 @@ func (c *channel) Name() string { return c.Channel.Name }
 func (c *channel) String() string { return c.Type + " channel " + c.Channel.Name }
 
 // Send delivers a message. What a failed call returns is a [*Failure], or one
-// that [alert.Permanent] wraps. Beats go to heartbeats, and nothing else does.
+// that [alert.Permanent] wraps. Beats go to heartbeats, and nothing else does but
+// tests.
 func (c *channel) Send(ctx context.Context, m alert.Message, last alert.Receipt) (alert.Receipt, error) {
-	if (m.Kind == alert.Beat) != (c.Type == plans.ChannelHeartbeat) {
+	if m.Kind != alert.Test && (m.Kind == alert.Beat) != (c.Type == plans.ChannelHeartbeat) {
 		return last, nil
 	}
 	k, err := reveal(c.Channel)

@@ -35,7 +35,8 @@ func splitBrain() alert.Message {
 		Asks: &alert.Question{
 			Kind: "resync", Subject: "h1", Evidence: "e5f0", Options: []string{"a", "b"}, Until: began.Add(time.Hour),
 		},
-		Since: began, At: began.Add(90 * time.Second),
+		Choices: []alert.Choice{{Who: "U1", Name: "ann", Channel: "chat", Option: "a", At: began.Add(time.Minute)}},
+		Since:   began, At: began.Add(90 * time.Second),
 	}
 	for i := range 12 {
 		m.Worst = append(m.Worst, fmt.Sprintf("vms/db%d", i))
@@ -146,7 +147,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestBeats says that beats go to heartbeats, and nothing else goes there.
+// TestBeats says that beats go to heartbeats, and that nothing else goes there but a
+// test, which really calls: else nobody would find out that the address is wrong.
 func TestBeats(t *testing.T) {
 	address, calls := server(t, nil)
 	heart := opened(t, plans.Channel{Name: "heart", Type: plans.ChannelHeartbeat, URL: kept(t, address+"/ping/k3y")}, Options{})
@@ -164,6 +166,15 @@ func TestBeats(t *testing.T) {
 	sent(t, heart, beat, "")
 	if got := calls(); len(got) != 1 || got[0].method != http.MethodGet || got[0].path != "/ping/k3y" {
 		t.Errorf("the beat: %v", got)
+	}
+	sent(t, heart, TestMessage("two-way", "heart", began), "")
+	if got := calls(); len(got) != 1 || got[0].method != http.MethodGet || got[0].path != "/ping/k3y" {
+		t.Errorf("the test: %v", got)
+	}
+	away, _ := server(t, func(w http.ResponseWriter, _ said) { w.WriteHeader(http.StatusNotFound) })
+	heart = opened(t, plans.Channel{Name: "heart", Type: plans.ChannelHeartbeat, URL: kept(t, away)}, Options{})
+	if _, err := heart.Send(t.Context(), TestMessage("two-way", "heart", began), ""); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("the test of an address that is not there: %v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *slackSender) send(ctx context.Context, k *keys, m alert.Message, last a
 	buttons := s.buttons(m) // of the incident's id as it is
 	m = cleaned(m)
 	api := slackAPI(s.o, s.client, k)
-	content := slackContent(m, s.o.links(m), buttons)
+	content := slackContent(m, s.o.links(m), buttons, s.channel.Needed())
 	place, ts, ok := strings.Cut(string(last), "/")
 	if ok {
 		gone, err := s.goOn(ctx, api, k, m, content, place, ts)
@@ -76,8 +76,8 @@ func slackAPI(o Options, client *http.Client, k *keys) *slack.Client {
 }
 
 // slackContent is a message's blocks, and the text for where those do not show.
-func slackContent(m alert.Message, links []Link, buttons slack.Block) slack.MsgOption {
-	return slack.MsgOptionCompose(slackText(title(m)+"\n"+m.What), slack.MsgOptionBlocks(slackBlocks(m, links, buttons)...))
+func slackContent(m alert.Message, links []Link, buttons slack.Block, needed int) slack.MsgOption {
+	return slack.MsgOptionCompose(slackText(title(m)+"\n"+m.What), slack.MsgOptionBlocks(slackBlocks(m, links, buttons, needed)...))
 }
 
 // slackText is a text of which Slack makes nothing else: no mention, no link, no
@@ -103,7 +103,7 @@ func (s *slackWebhookSender) send(ctx context.Context, k *keys, m alert.Message,
 	m = cleaned(m)
 	err := slack.PostWebhookCustomHTTPContext(ctx, k.url.String(), s.client, &slack.WebhookMessage{
 		Text: slackEscaped(title(m) + "\n" + m.What), Parse: "none",
-		Blocks: &slack.Blocks{BlockSet: slackBlocks(m, s.o.links(m), nil)},
+		Blocks: &slack.Blocks{BlockSet: slackBlocks(m, s.o.links(m), nil, 0)},
 	})
 	if err != nil {
 		return "", k.slackError("posting the message", plans.Channel{}, err)

@@ -21,7 +21,8 @@ const (
 
 // slackBlocks lays a message out. All text is plain: what has come from a cluster
 // is never read as markup, so it mentions nobody and breaks out of nothing.
-func slackBlocks(m alert.Message, links []Link, buttons slack.Block) []slack.Block {
+// needed is how many approvers of the channel have to choose the same.
+func slackBlocks(m alert.Message, links []Link, buttons slack.Block, needed int) []slack.Block {
 	blocks := []slack.Block{
 		slack.NewHeaderBlock(plainText(mark(m)+" "+title(m), maxHeader)),
 		section(m.What),
@@ -43,8 +44,8 @@ func slackBlocks(m alert.Message, links []Link, buttons slack.Block) []slack.Blo
 	if m.Next != "" && !over(m) {
 		blocks = append(blocks, commands(m.Next))
 	}
-	if m.Asks != nil && len(m.Asks.Options) > 0 && !over(m) {
-		blocks = append(blocks, section(askText(m)))
+	if asks(m) {
+		blocks = append(blocks, section(strings.Join(askText(m, needed), "\n")))
 	}
 	if buttons != nil {
 		blocks = append(blocks, buttons)

@@ -71,7 +71,8 @@ func (s *slackSender) buttons(m alert.Message) slack.Block {
 	if m.Acknowledged == "" {
 		add(actionAcknowledge, buttonValue{Action: Acknowledge}, "Acknowledge")
 	}
-	if m.Asks != nil && (m.Asks.Until.IsZero() || m.At.Before(m.Asks.Until)) {
+	// A button stays when its question has expired: its press asks anew.
+	if asks(m) {
 		for i, option := range m.Asks.Options {
 			b := add(fmt.Sprintf("%s%d", actionChoose, i), buttonValue{
 				Action: Choose, Kind: m.Asks.Kind, Subject: m.Asks.Subject, Option: option, Evidence: m.Asks.Evidence,
@@ -88,8 +89,11 @@ func (s *slackSender) buttons(m alert.Message) slack.Block {
 }
 
 func optionText(kind, option string) string {
-	if kind == "resync" {
+	switch kind {
+	case alert.AskResync:
 		return "Keep the copy of " + option
+	case alert.AskApprove:
+		return "It is done: go on"
 	}
 	return option
 }
@@ -97,7 +101,10 @@ func optionText(kind, option string) string {
 // dialog asks again: what is chosen may not be taken back.
 func dialog(kind, option string) *slack.ConfirmationBlockObject {
 	text := fmt.Sprintf("You choose %s. It is carried out on the evidence shown here; if that has changed, it is refused.", option)
-	if kind == "resync" {
+	switch kind {
+	case alert.AskApprove:
+		text = "You say that the step is done by hand, as the message describes it. The run goes on from there."
+	case alert.AskResync:
 		text = fmt.Sprintf("The copy of %s stays. All other copies become like it, and lose what only they hold.", option)
 	}
 	return slack.NewConfirmationBlockObject(

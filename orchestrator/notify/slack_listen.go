@@ -10,6 +10,9 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"reflect"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -27,7 +30,14 @@ const (
 	// listenAgain is the shortest pause before Slack is called again.
 	listenAgain = time.Second
 	maxPause    = time.Minute
+	// drainTime is how long presses that Slack was told of are still answered when
+	// nobody is listened to any more.
+	drainTime = 10 * time.Second
 )
+
+// refusedPause is the pause before Slack is called again that has refused to be
+// listened to, as with a token that was taken back; a variable for tests.
+var refusedPause = 5 * time.Minute
 
 // Place is a channel of a plan.
 type Place struct {
@@ -41,12 +51,16 @@ type Press struct {
 	Channel    string // name in the plan
 	IncidentID string
 	User       string // Slack's id of who has pressed
+	Name       string // and the name that Slack has for them, as far as it says
 	Action     string // Acknowledge or Choose
 	// What was asked, and the option chosen; empty for Acknowledge.
 	Kind, Subject, Option, Evidence string
 	// At is when the press came here.
 	At time.Time
 }
+
+// Who names the person who has pressed.
+func (p Press) Who() string { return "Slack user " + who(p.User, line(p.Name)) }
 
 // Listener hears the buttons of the channels that share one Slack app, by Socket
 // Mode: it calls Slack, so no port has to be open. Slack tells each press to one
@@ -56,6 +70,10 @@ type Listener struct {
 	places []Place
 	o      Options
 	client *http.Client
+	again  chan struct{} // it is tried again now
+
+	mu    sync.Mutex
+	fault error // why buttons are not heard; nil: they are, or it was not tried yet
 }
 
 // Listeners are one for each app among the Slack channels that have an app_token
@@ -69,7 +87,7 @@ func Listeners(places []Place, o Options) []*Listener {
 		}
 		app := p.Channel.App.Where()
 		if byApp[app] == nil {
-			byApp[app] = &Listener{o: o, client: newHTTP(o)}
+			byApp[app] = &Listener{o: o, client: newHTTP(o), again: make(chan struct{}, 1)}
 			all = append(all, byApp[app])
 		}
 		byApp[app].places = append(byApp[app].places, p)
@@ -86,35 +104,72 @@ func (l *Listener) String() string {
 	return text
 }
 
+// Places are the channels that are listened to.
+func (l *Listener) Places() []Place { return slices.Clone(l.places) }
+
+// Same reports whether another listener would hear nothing else.
+func (l *Listener) Same(other *Listener) bool { return reflect.DeepEqual(l.places, other.places) }
+
+// Fault is why the buttons are not heard now; nil where they are, or where that is not
+// known yet.
+func (l *Listener) Fault() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault
+}
+
+func (l *Listener) note(fault error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = fault
+}
+
+// Retry has a listener that waits to call Slack again do so now: a token may have been
+// replaced where it is kept.
+func (l *Listener) Retry() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
+}
+
 // Listen calls press for each press, one at a time, and posts the reply, or the
 // error, in the thread of the button's message. It connects again whenever the
-// connection ends, and returns nil once ctx ends; or, with an error that
-// [alert.Permanent] wraps, once the app's token is refused.
-func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, err error)) error {
+// connection ends, until ctx does; where Slack refuses it, seldom. Presses that Slack
+// was told of by then are still answered.
+func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, err error)) {
 	for pause := listenAgain; ; pause = min(2*pause, maxPause) {
 		began := time.Now()
 		k, err := l.listen(ctx, press)
 		select {
 		case <-ctx.Done(): // as it should end
-			return nil
+			return
 		default:
-		}
-		if code := slackCode(err); slackNext[code] != "" {
-			return k.failure(l.places[0].Channel, k.slackError("listening for buttons", plans.Channel{}, err))
 		}
 		if err == nil {
 			err = errors.New("the connection ended")
 		}
+		l.noteOf(k, err)
 		l.warn(k, "listening for Slack buttons: it is tried again", err)
 		if time.Since(began) > maxPause {
 			pause = listenAgain
 		}
+		wait := pause
+		if slackNext[slackCode(err)] != "" {
+			wait = refusedPause
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
+			return
+		case <-l.again:
+		case <-time.After(wait):
 		}
 	}
+}
+
+// noteOf notes why the connection failed, as it can be shown.
+func (l *Listener) noteOf(k *keys, err error) {
+	l.note(k.failure(l.places[0].Channel, k.slackError("listening for buttons", plans.Channel{}, err)))
 }
 
 func (l *Listener) warn(k *keys, message string, err error) {
@@ -132,14 +187,16 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 		socketmode.OptionLog(log.New(io.Discard, "", 0)), socketmode.OptionReadLimit(maxFrame),
 		socketmode.OptionDialer(&websocket.Dialer{
 			Proxy: http.ProxyFromEnvironment, HandshakeTimeout: sendTimeout, WriteBufferSize: 32 << 10,
-			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12}, NetDialContext: l.o.Dial,
 		}))
 	waiting := make(chan slack.InteractionCallback, maxWaiting)
 	worked, routed := make(chan struct{}), make(chan struct{})
+	patient, done := outliving(ctx, drainTime)
+	defer done()
 	go func() {
 		defer close(worked)
 		for c := range waiting {
-			l.handle(ctx, k, c, press)
+			l.handle(patient, k, c, press)
 		}
 	}()
 	go func() {
@@ -157,6 +214,16 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 	return k, context.Cause(ctx)
 }
 
+// outliving is a context that ends a while after another.
+func outliving(ctx context.Context, by time.Duration) (longer context.Context, done func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
 // route acknowledges what Slack says at once, for it waits 3 s only, and passes
 // presses on. It returns why connecting again would be in vain.
 func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- slack.InteractionCallback) error {
@@ -171,7 +238,11 @@ func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys
 			if slackNext[slackCode(failed.ErrorObj)] != "" {
 				return failed.ErrorObj
 			}
+			l.noteOf(k, failed.ErrorObj)
 			l.warn(k, "connecting to Slack for buttons: it is tried again", failed.ErrorObj)
+		}
+		if event.Type == socketmode.EventTypeConnected {
+			l.note(nil)
 		}
 		if event.Request == nil || event.Request.EnvelopeID == "" {
 			continue
@@ -206,7 +277,7 @@ func (l *Listener) handle(ctx context.Context, k *keys, c slack.InteractionCallb
 			continue
 		}
 		reply, err := press(Press{
-			Plan: v.Plan, Channel: v.Channel, IncidentID: v.Incident, User: c.User.ID, Action: v.Action,
+			Plan: v.Plan, Channel: v.Channel, IncidentID: v.Incident, User: c.User.ID, Name: c.User.Name, Action: v.Action,
 			Kind: v.Kind, Subject: v.Subject, Option: v.Option, Evidence: v.Evidence, At: l.o.now(),
 		})
 		if err != nil {

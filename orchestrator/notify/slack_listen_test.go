@@ -17,25 +17,23 @@ import (
 )
 
 // listening starts a listener, and returns what ends it.
-func listening(t testing.TB, l *Listener, press func(Press) (string, error)) (end func() error) {
+func listening(t testing.TB, l *Listener, press func(Press) (string, error)) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- l.Listen(ctx, press) }()
-	var once sync.Once
-	var err error
-	end = func() error {
-		once.Do(func() {
-			cancel()
-			select {
-			case err = <-done:
-			case <-time.After(10 * time.Second):
-				t.Error("listening does not end")
-			}
-		})
-		return err
-	}
-	t.Cleanup(func() { _ = end() })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.Listen(ctx, press)
+	}()
+	end = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Error("listening does not end")
+		}
+	})
+	t.Cleanup(end)
 	return end
 }
 
@@ -100,9 +98,7 @@ func TestSlackPresses(t *testing.T) {
 	for _, other := range []string{"", "{}", `{"a":"destroy"}`, `[1]`} {
 		s.Press(one, "U1", other, ts)
 	}
-	if err := end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	end()
 	select {
 	case p := <-presses:
 		t.Errorf("pressed: %+v", p)
@@ -142,9 +138,7 @@ func TestSlackReconnects(t *testing.T) {
 	one = s.Connected()
 	s.Press(one, "U1", value, "1.0")
 	<-heard
-	if err := end(); err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	end()
 }
 
 // TestSlackManyPresses acknowledges in time however long one takes.
@@ -165,27 +159,93 @@ func TestSlackManyPresses(t *testing.T) {
 	for range 3 {
 		<-heard
 	}
-	_ = end()
+	end()
 }
 
-func TestSlackListenRefused(t *testing.T) {
-	s := slackfake.New(t)
-	channel := slackChannel(t)
-	channel.App = kept(t, "xapp-wr0ng")
-	for _, code := range []string{"", "missing_scope", "not_allowed_token_type"} {
-		s.Fail("apps.connections.open", code)
-		done := make(chan error, 1)
-		go func() {
-			done <- Listeners([]Place{{"two-way", channel}}, Options{SlackURL: s.URL})[0].Listen(t.Context(), nil)
-		}()
-		select {
-		case err := <-done:
-			if err == nil || !isPermanent(err) || !strings.Contains(err.Error(), "slack channel chat: listening for buttons: Slack answers") {
-				t.Errorf("%q: %v", code, err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatalf("%q: still listening", code)
+// until waits for something that comes by itself.
+func until(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
 		}
+	}
+}
+
+// TestSlackListenRefused: who is refused says so, and tries again: after a while, and
+// when told that the token was replaced.
+func TestSlackListenRefused(t *testing.T) {
+	usual := refusedPause
+	defer func() { refusedPause = usual }()
+	for _, c := range []struct {
+		code  string
+		pause time.Duration
+		retry bool
+	}{
+		{"invalid_auth", time.Hour, true},
+		{"missing_scope", time.Millisecond, false},
+		{"not_allowed_token_type", time.Hour, true},
+	} {
+		refusedPause = c.pause
+		s := slackfake.New(t)
+		s.Fail("apps.connections.open", c.code)
+		l := Listeners([]Place{{"two-way", slackChannel(t)}}, Options{SlackURL: s.URL})[0]
+		heard := make(chan Press, 1)
+		end := listening(t, l, func(p Press) (string, error) {
+			heard <- p
+			return "", nil
+		})
+		until(t, c.code+" is told", func() bool { return l.Fault() != nil })
+		if err := l.Fault(); !isPermanent(err) || !strings.Contains(err.Error(), "slack channel chat: listening for buttons: Slack answers "+c.code) {
+			t.Errorf("%s: %v", c.code, err)
+		}
+		s.Fail("apps.connections.open", "")
+		if c.retry {
+			l.Retry()
+		}
+		s.Press(s.Connected(), "U1", `{"p":"two-way","c":"chat","i":"i","a":"acknowledge"}`, "1.0")
+		<-heard
+		if err := l.Fault(); err != nil {
+			t.Errorf("it hears, and says: %v", err)
+		}
+		end()
+	}
+}
+
+// TestSlackPressesAreDrained: what Slack was told is heard is heard, also where
+// listening ends before its turn.
+func TestSlackPressesAreDrained(t *testing.T) {
+	s := slackfake.New(t)
+	release := make(chan struct{})
+	heard := make(chan Press, 10)
+	end := listening(t, Listeners([]Place{{"two-way", slackChannel(t)}}, Options{SlackURL: s.URL})[0], func(p Press) (string, error) {
+		heard <- p
+		<-release
+		return "done", nil
+	})
+	one := s.Connected()
+	for range 3 { // Press waits until Slack is told that it is heard
+		s.Press(one, "U1", `{"p":"two-way","c":"chat","i":"i","a":"acknowledge"}`, "1.0")
+	}
+	<-heard
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		end()
+	}()
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	<-ended
+	if n := len(heard); n != 2 {
+		t.Errorf("%d presses of 2 that waited were heard", n)
+	}
+	replies := 0
+	for _, c := range s.Calls() {
+		if c.Method == "chat.postMessage" && c.Values.Get("text") == "done" {
+			replies++
+		}
+	}
+	if replies != 3 {
+		t.Errorf("%d of 3 presses were answered: %v", replies, s.Calls())
 	}
 }
 

@@ -44,7 +44,7 @@ func TestSlackThread(t *testing.T) {
 		"rich_text/rich_text_section/text: Evidence: ",
 		"rich_text/rich_text_section/text: a wrote 12:00:01\nb wrote 12:00:02",
 		"rich_text/rich_text_preformatted/text: drover resync plan.yaml vms/db1 --keep SITE",
-		"section/plain_text: A decision is asked for (resync): a, b, until 2026-11-28 13:00:00 UTC. Evidence e5f0.",
+		"section/plain_text: To decide: which copy stays, a or b. A button counts until 2026-11-28 13:00:00 UTC on this evidence: e5f0.\nChosen so far: a, by ann (U1), 2026-11-28 12:01:00 UTC",
 		"actions/button/plain_text: Acknowledge",
 		"actions/button/plain_text: Keep the copy of a",
 		"actions/button/plain_text: Keep the copy of b",
@@ -120,7 +120,7 @@ func TestSlackButtons(t *testing.T) {
 		m    alert.Message
 		want int
 	}{
-		"taken on": {taken, 2}, "too late": {late, 1}, "no question": {plain, 1}, "no room": {long, 1},
+		"taken on": {taken, 2}, "too late": {late, 3}, "no question": {plain, 1}, "no room": {long, 1},
 		"test": {TestMessage("two-way", "chat", began), 0},
 	} {
 		if got := post(slackChannel(t), c.m); len(got) != c.want {
@@ -272,5 +272,31 @@ func TestSlackErrors(t *testing.T) {
 		if _, err := hook.Send(t.Context(), splitBrain(), ""); err == nil || isPermanent(err) != lasts {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// TestSlackChoices shows who has chosen what, and how many have to.
+func TestSlackChoices(t *testing.T) {
+	s := slackfake.New(t)
+	channel := slackChannel(t)
+	channel.Approvals = 2
+	m := splitBrain()
+	shown := func() string {
+		t.Helper()
+		sent(t, opened(t, channel, Options{SlackURL: s.URL}), m, "")
+		_, plain := slackfake.Blocks(t, s.Calls()[0].Values.Get("blocks"))
+		return plain
+	}
+	if got := shown(); !strings.Contains(got, "e5f0.\n2 approvers have to choose the same.\nChosen so far: a, by ann (U1)") || strings.Contains(got, "do not agree") {
+		t.Errorf("one has chosen: %s", got)
+	}
+	m.Choices = append(m.Choices, alert.Choice{Who: "U2", Name: "<!channel>", Channel: "chat", Option: "b", At: began})
+	if got := shown(); !strings.Contains(got, "section/plain_text: To decide") || !strings.Contains(got, "Chosen so far: b, by <!channel> (U2), 2026-11-28 12:00:00 UTC\nThey do not agree: nothing is done until they choose the same.") {
+		t.Errorf("of two minds: %s", got)
+	}
+	m.Asks = &alert.Question{Kind: alert.AskApprove, Subject: "run-1 hook/x", Evidence: strings.Repeat("e", 64), Options: []string{alert.Approve}}
+	got := shown()
+	if !strings.Contains(got, "To decide: whether the step is done, so that the run may go on. A button counts on this evidence: ") || !strings.Contains(got, "It is done: go on") || strings.Contains(got, strings.Repeat("e", 17)) {
+		t.Errorf("a step: %s", got)
 	}
 }

@@ -56,7 +56,11 @@ func (s *emailSender) deliver(ctx context.Context, k *keys, text []byte) error {
 
 // connect calls the server. No step outlives the context.
 func (s *emailSender) connect(ctx context.Context, k *keys) (*smtp.Client, func(), error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(s.host, s.port))
+	dial := s.o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(s.host, s.port))
 	if err != nil {
 		return nil, nil, fmt.Errorf("calling the mail server: %w", err)
 	}

@@ -10,8 +10,12 @@ import (
 	"github.com/drover-io/drover/orchestrator/alert"
 )
 
-// maxWorst is how many images a message names.
-const maxWorst = 10
+const (
+	// maxWorst is how many images a message names.
+	maxWorst = 10
+	// maxHash is how much of a hash is shown, in characters.
+	maxHash = 16
+)
 
 // TestMessage is what drover notify test sends to a channel.
 func TestMessage(plan, channel string, now time.Time) alert.Message {
@@ -49,8 +53,8 @@ func Describe(m alert.Message) string {
 	if m.Next != "" && !over(m) {
 		say("\nWhat to do:\n\n  %s", strings.ReplaceAll(m.Next, "\n", "\n  "))
 	}
-	if m.Asks != nil && len(m.Asks.Options) > 0 && !over(m) {
-		say("\n%s", askText(m))
+	if asks(m) {
+		say("\n%s", strings.Join(askText(m, 0), "\n"))
 	}
 	say("\n%s", strings.Join(footer(m), "\n"))
 	return b.String()
@@ -99,13 +103,46 @@ func imageCount(m alert.Message) string {
 	return fmt.Sprintf("%d", m.Images)
 }
 
-// askText is the question of a message.
-func askText(m alert.Message) string {
-	text := fmt.Sprintf("A decision is asked for (%s): %s", m.Asks.Kind, strings.Join(m.Asks.Options, ", "))
-	if !m.Asks.Until.IsZero() {
-		text += ", until " + clock(m.Asks.Until)
+// asks says whether a message asks something that is still to be answered.
+func asks(m alert.Message) bool { return m.Asks != nil && len(m.Asks.Options) > 0 && !over(m) }
+
+// askText is the question of a message, and what was answered so far. needed is how
+// many people have to answer the same; 0 where it is not known.
+func askText(m alert.Message, needed int) []string {
+	var text string
+	switch options := strings.Join(m.Asks.Options, " or "); m.Asks.Kind {
+	case alert.AskResync:
+		text = "To decide: which copy stays, " + options + "."
+	case alert.AskApprove:
+		text = "To decide: whether the step is done, so that the run may go on."
+	default:
+		text = "To decide (" + m.Asks.Kind + "): " + options + "."
 	}
-	return text + ". Evidence " + m.Asks.Evidence + "."
+	text += " A button counts"
+	if !m.Asks.Until.IsZero() {
+		text += " until " + clock(m.Asks.Until)
+	}
+	said := []string{text + " on this evidence: " + cut(m.Asks.Evidence, maxHash) + "."}
+	if needed > 1 {
+		said = append(said, fmt.Sprintf("%d approvers have to choose the same.", needed))
+	}
+	differ := false
+	for _, c := range m.Choices {
+		said = append(said, fmt.Sprintf("Chosen so far: %s, by %s, %s", c.Option, who(c.Who, c.Name), clock(c.At)))
+		differ = differ || c.Channel == m.Choices[0].Channel && c.Option != m.Choices[0].Option
+	}
+	if differ {
+		said = append(said, "They do not agree: nothing is done until they choose the same.")
+	}
+	return said
+}
+
+// who names a person.
+func who(id, name string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return name + " (" + id + ")"
 }
 
 // footer are the lines below a message: times, who has it, and its id.
@@ -138,6 +175,10 @@ func cleaned(m alert.Message) alert.Message {
 		asks.Kind, asks.Evidence, asks.Options = line(asks.Kind), line(asks.Evidence), mapped(asks.Options, line)
 		m.Asks = &asks
 	}
+	m.Choices = mapped(m.Choices, func(c alert.Choice) alert.Choice {
+		c.Who, c.Name, c.Channel, c.Option = line(c.Who), line(c.Name), line(c.Channel), line(c.Option)
+		return c
+	})
 	return m
 }
 

@@ -37,7 +37,8 @@ What to do:
 
   drover resync plan.yaml vms/db1 --keep SITE
 
-A decision is asked for (resync): a, b, until 2026-11-28 13:00:00 UTC. Evidence e5f0.
+To decide: which copy stays, a or b. A button counts until 2026-11-28 13:00:00 UTC on this evidence: e5f0.
+Chosen so far: a, by ann (U1), 2026-11-28 12:01:00 UTC
 
 Since 2026-11-28 12:00:00 UTC, as of 2026-11-28 12:01:30 UTC (after 1m30s)
 Incident two-way/split-brain/h1

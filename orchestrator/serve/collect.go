@@ -82,6 +82,9 @@ func (e *emitter) sight(s *sight) {
 		if site.daemons >= 0 {
 			e.gauge(siteDaemons, float64(site.daemons), name)
 		}
+		for pool, full := range site.full {
+			e.gauge(poolFull, full, name, label(pool))
+		}
 	}
 	for i := range s.images {
 		image := &s.images[i]
@@ -98,6 +101,7 @@ func (e *emitter) sight(s *sight) {
 			e.known(imageLagSeconds, c.seconds, image.ref, site)
 			e.known(imageLagEntries, c.entries, image.ref, site)
 			e.known(imageLagBytes, c.bytes, image.ref, site)
+			e.known(imageCatchUp, c.catchUp, image.ref, site)
 		}
 	}
 }

@@ -25,6 +25,7 @@ var (
 	imageLagSeconds = family{"drover_image_lag_seconds", "Time of writes that would be lost if the primary were lost now, by the site of the copy; absent while that is not known.", ofImage("site")}
 	imageLagEntries = family{"drover_image_lag_entries", "Journal entries that the copy at the site does not hold yet; absent in snapshot mode and while that is not known.", ofImage("site")}
 	imageLagBytes   = family{"drover_image_lag_bytes", "Bytes of writes that the copy at the site does not hold yet; absent while that is not known.", ofImage("site")}
+	imageCatchUp    = family{"drover_image_catch_up_seconds", "Estimated time until the copy at the site lacks nothing, by the rate of the last checks; absent while it does not close in, or that is not known.", ofImage("site")}
 	imageRPO        = family{"drover_image_rpo_objective_seconds", "The plan's recovery point objective for the image; absent where it sets none.", ofImage()}
 	imageHalted     = family{"drover_image_halted", "The image is under a halt, so that nothing changes it; always 1, absent otherwise.", ofImage()}
 	imageVerified   = family{"drover_image_last_verified_timestamp_seconds", "When the image's copies were last proven identical; absent where that has not been.", ofImage()}
@@ -37,13 +38,14 @@ var (
 
 	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
 	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
+	poolFull    = family{"drover_pool_full_seconds", "Estimated time until the pool at the site is full of journals that a secondary does not read; absent where there are none, or that is not known.", []string{"plan", "site", "pool"}}
 	siteDaemons = family{"drover_site_daemons", "Daemons of rbd-mirror that serve the plan's pools at the site; absent while that is not known.", []string{"plan", "site"}}
 )
 
 // observed are the families that reports and verifications fill.
 var observed = []family{
-	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageRPO, imageHalted, imageVerified,
-	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons,
+	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageCatchUp, imageRPO, imageHalted, imageVerified,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons, poolFull,
 }
 
 // What the daemon itself does.
@@ -58,7 +60,18 @@ var (
 	transitions   = family{"drover_transitions_total", "Moves of images from one protection state to another.", []string{"plan", "from", "to"}}
 	runs          = family{"drover_runs_total", "Runs of runbooks that were seen to end or to stop, by what became of them.", []string{"plan", "runbook", "outcome"}}
 	notifications = family{"drover_notifications_total", "Messages that were given to a channel, by whether it took them (sent, failed).", []string{"plan", "channel", "kind", "result"}}
+	waiting       = family{"drover_notifications_waiting", "Messages that the channel has not taken yet, with those that it has refused: they are tried again.", []string{"plan", "channel"}}
 	abandoned     = family{"drover_site_abandoned_calls", "Calls to the site that were given up and still hang.", []string{"plan", "site"}}
+)
+
+// What is known of drills, by the newest report of each.
+var (
+	drillEnded    = family{"drover_drill_last_timestamp_seconds", "When the last drill of that name ended, whatever it came to.", []string{"plan", "drill"}}
+	drillPassed   = family{"drover_drill_last_success_timestamp_seconds", "When the last drill of that name that has passed ended; 0 where none has.", []string{"plan", "drill"}}
+	drillSeconds  = family{"drover_drill_duration_seconds", "Time that the last drill of that name took.", []string{"plan", "drill"}}
+	drillRPO      = family{"drover_drill_rpo_seconds", "Age of the oldest data that the last drill of that name brought up; absent where that was not measured.", []string{"plan", "drill"}}
+	drillRTO      = family{"drover_drill_rto_seconds", "Time that the last drill of that name took until its last check was green; absent where none was.", []string{"plan", "drill"}}
+	drillVerdicts = family{"drover_drills_total", "Drills that this process has heard of, by what they came to (passed, failed, skipped, aborted).", []string{"plan", "drill", "verdict"}}
 )
 
 // checkBuckets are the bounds of the durations of checks, in seconds.

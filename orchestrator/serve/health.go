@@ -7,7 +7,7 @@ import (
 
 // Condition is one thing that must be so for the daemon to do its work.
 type Condition struct {
-	Kind string `json:"kind"` // such as "lease", "site", "channel"
+	Kind string `json:"kind"` // such as "lease", "site", "channel", "buttons"
 	Plan string `json:"plan,omitempty"`
 	Name string `json:"name,omitempty"` // of the site, of the channel
 	OK   bool   `json:"ok"`

@@ -36,6 +36,9 @@ type Metrics struct {
 	checkSeconds                                            *prometheus.HistogramVec
 	checkErrors, transitions, runs, notifications           *prometheus.CounterVec
 	checkEnded, checkSuccess, checkNext, leaseHeld, hanging *prometheus.GaugeVec
+	waiting                                                 *prometheus.GaugeVec
+
+	drills drillMetrics
 
 	mu       sync.Mutex
 	channels map[string][]string // by plan, those that Watch has begun
@@ -50,15 +53,17 @@ func NewMetrics(build Build) *Metrics {
 
 		checkSeconds: checkSeconds.histogram(checkBuckets), checkErrors: checkErrors.counter(),
 		checkEnded: checkEnded.gauge(), checkSuccess: checkSuccess.gauge(), checkNext: checkNext.gauge(),
-		leaseHeld: leaseHeld.gauge(), hanging: abandoned.gauge(),
+		leaseHeld: leaseHeld.gauge(), hanging: abandoned.gauge(), waiting: waiting.gauge(),
 		transitions: transitions.counter(), runs: runs.counter(), notifications: notifications.counter(),
+		drills: newDrillMetrics(),
 	}
 	info := buildInfo.gauge()
 	info.WithLabelValues(label(build.Version), label(build.Commit), label(build.Go)).Set(1)
 	m.registry.MustRegister(info, m.observed,
 		m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging,
-		m.transitions, m.runs, m.notifications,
+		m.transitions, m.runs, m.notifications, m.waiting,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.drills.collectors()...)
 	return m
 }
 
@@ -96,7 +101,9 @@ func (m *Metrics) Watch(plan *plans.Plan) {
 	m.mu.Unlock()
 	for _, name := range before {
 		if !slices.Contains(channels, name) {
-			m.notifications.DeletePartialMatch(prometheus.Labels{"plan": label(plan.Name), "channel": label(name)})
+			gone := prometheus.Labels{"plan": label(plan.Name), "channel": label(name)}
+			m.notifications.DeletePartialMatch(gone)
+			m.waiting.DeletePartialMatch(gone)
 		}
 	}
 }
@@ -112,12 +119,13 @@ func kindsOf(channel string) []alert.Kind {
 // Forget drops all series of a plan that this process looks after no more.
 func (m *Metrics) Forget(plan string) {
 	m.observed.forget(plan)
+	m.drills.forget(plan)
 	m.mu.Lock()
 	delete(m.channels, plan)
 	m.mu.Unlock()
 	for _, family := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
-	}{m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging, m.transitions, m.runs, m.notifications} {
+	}{m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging, m.transitions, m.runs, m.notifications, m.waiting} {
 		family.DeletePartialMatch(prometheus.Labels{"plan": label(plan)})
 	}
 }
@@ -171,6 +179,17 @@ func (m *Metrics) Sent(plan, channel, kind string, err error) {
 		return
 	}
 	taken.Inc()
+}
+
+// Waiting tells how many messages wait to be taken, by channel. Where this process
+// tells nobody (nil), nothing is known of it here.
+func (m *Metrics) Waiting(plan string, byChannel map[string]int) {
+	if byChannel == nil {
+		m.waiting.DeletePartialMatch(prometheus.Labels{"plan": label(plan)})
+	}
+	for channel, n := range byChannel {
+		m.waiting.WithLabelValues(label(plan), label(channel)).Set(float64(n))
+	}
 }
 
 func (m *Metrics) sent(plan, channel, kind string) (taken, failed prometheus.Counter) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
+	reports "github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -37,7 +38,7 @@ func value[T any](v T) *T { return &v }
 func image(r replay.ImageRef, state replay.State, lag time.Duration) orchestrator.ImageStatus {
 	return orchestrator.ImageStatus{
 		Ref: r, State: state, Roles: map[string]string{"a": "primary", "b": "secondary"}, Primary: "a", Objective: value(300.0),
-		Copies: []orchestrator.CopyStatus{{Site: "b", State: state, Lag: replay.Lag{Seconds: &lag, Entries: value(int64(7)), Bytes: value(int64(4096))}}},
+		Copies: []orchestrator.CopyStatus{{Site: "b", State: state, Lag: replay.Lag{Seconds: &lag, Entries: value(int64(7)), Bytes: value(int64(4096))}, CatchUpSeconds: value(90.0)}},
 	}
 }
 
@@ -45,7 +46,10 @@ func report(images ...orchestrator.ImageStatus) *orchestrator.StatusReport {
 	r := &orchestrator.StatusReport{
 		Plan: "databases", At: noon, Images: images,
 		Sites: []orchestrator.SiteStatus{
-			{Name: "a", Reachable: true, Seconds: 0.25, Daemons: []orchestrator.DaemonStatus{}},
+			{
+				Name: "a", Reachable: true, Seconds: 0.25, Daemons: []orchestrator.DaemonStatus{},
+				Filling: []orchestrator.PoolFilling{{Pool: "rbd", Journals: 1, FullSeconds: value(3600.0)}, {Pool: "ssd", Journals: 1}},
+			},
 			{Name: "b", Reachable: true, Seconds: 0.5, Daemons: []orchestrator.DaemonStatus{{Client: "4151", Serves: []string{"rbd"}}, {Client: "9", Serves: []string{}}}},
 		},
 	}
@@ -67,8 +71,12 @@ func filled() *serve.Metrics {
 	m.Leads("databases", true)
 	m.Checked("databases", 300*time.Millisecond, nil)
 	m.Sent("databases", "chat", string(alert.Opened), nil)
+	m.Waiting("databases", map[string]int{"chat": 1})
 	m.RunSeen("databases", orchestrator.Switchover, orchestrator.RunDone)
 	m.Abandoned("databases", "a", 3)
+	m.Drilled("databases", &reports.Summary{
+		Name: "nightly", Began: noon, Seconds: 60, Verdict: reports.Passed, Achieved: reports.Achieved{RPOSeconds: value(2.5), RTOSeconds: value(50.0)},
+	})
 	return m
 }
 
@@ -224,16 +232,23 @@ func TestCounters(t *testing.T) {
 	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunStuck)
 	m.Abandoned("databases", "a", 2)
 	m.Abandoned("others", "a", 5)
+	m.Waiting("databases", map[string]int{"chat": 3, "mail": 0})
+	m.Waiting("others", map[string]int{"chat": 9})
+	m.Waiting("others", nil)
+	m.Saw(report())
 	expect(t, m, `
 drover_check_errors_total{} 1
 drover_check_last_success_timestamp_seconds{} 0
 drover_notifications_total{channel=chat,kind=opened,result=failed} 1
 drover_notifications_total{channel=chat,kind=opened,result=sent} 1
+drover_notifications_waiting{channel=chat} 3
+drover_notifications_waiting{channel=mail} 0
+drover_pool_full_seconds{pool=rbd,site=a} 3600
 drover_runs_total{outcome=stuck,runbook=failover} 1
 drover_site_abandoned_calls{site=a} 2
 drover_site_abandoned_calls{site=a} 5
 drover_transitions_total{from=replaying,to=split-brain} 1`,
-		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
+		"drover_check_errors_total", "drover_check_last_success_timestamp_seconds", "drover_notifications_total", "drover_notifications_waiting", "drover_pool_full_seconds", "drover_runs_total", "drover_site_abandoned_calls", "drover_transitions_total")
 }
 
 // TestWatch: a plan's counters begin at zero, and a channel that a reload takes
@@ -244,6 +259,7 @@ func TestWatch(t *testing.T) {
 	plan.Notifications.Channels = []plans.Channel{{Name: "beat", Type: plans.ChannelHeartbeat}, {Name: "mail", Type: plans.ChannelEmail}}
 	m.Watch(plan)
 	m.Sent("databases", "mail", "opened", nil)
+	m.Waiting("databases", map[string]int{"mail": 1})
 	plan = &plans.Plan{Name: "databases"}
 	plan.Notifications.Channels = []plans.Channel{{Name: "beat", Type: plans.ChannelHeartbeat}}
 	m.Watch(plan)
@@ -252,7 +268,7 @@ drover_check_errors_total{} 0
 drover_notifications_total{channel=beat,kind=beat,result=failed} 0
 drover_notifications_total{channel=beat,kind=beat,result=sent} 0
 drover_notifications_total{channel=beat,kind=test,result=failed} 0
-drover_notifications_total{channel=beat,kind=test,result=sent} 0`, "drover_check_errors_total", "drover_notifications_total")
+drover_notifications_total{channel=beat,kind=test,result=sent} 0`, "drover_check_errors_total", "drover_notifications_total", "drover_notifications_waiting")
 }
 
 func TestForget(t *testing.T) {
@@ -277,7 +293,7 @@ func TestForget(t *testing.T) {
 // TestCardinality: what 1,000 images cost is bounded, and stays so while they
 // go through all states, are renamed and are watched for long.
 func TestCardinality(t *testing.T) {
-	const images, each, rest = 1000, 9, 300
+	const images, each, rest = 1000, 10, 300
 	m := filled()
 	states := []replay.State{replay.Replaying, replay.Lagging, replay.SplitBrain, replay.Resyncing}
 	for round := range 8 {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -49,15 +50,16 @@ type siteRole struct{ site, role string }
 
 // siteLag is how far a copy is behind; nil is not known.
 type siteLag struct {
-	site                    string
-	seconds, entries, bytes *float64
+	site                             string
+	seconds, entries, bytes, catchUp *float64
 }
 
 type siteFacts struct {
 	name    string
 	up      bool
 	seconds float64
-	daemons int // -1: not known
+	daemons int                // -1: not known
+	full    map[string]float64 // seconds until a pool is, where that is known
 }
 
 type problem struct{ site, code, severity string }
@@ -151,7 +153,7 @@ func (s *sight) only(times map[replay.ImageRef]time.Time) map[replay.ImageRef]ti
 }
 
 func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
-	f := imageFacts{ref: image.Ref, state: string(image.State), halted: image.Halt != "", roles: make([]siteRole, 0, len(image.Roles)), copies: make([]siteLag, 0, len(image.Copies))}
+	f := imageFacts{ref: image.Ref, state: string(cmp.Or(image.Protection, image.State)), halted: image.Halt != "", roles: make([]siteRole, 0, len(image.Roles)), copies: make([]siteLag, 0, len(image.Copies))}
 	if image.Objective != nil {
 		f.rpo = number(*image.Objective)
 	}
@@ -170,6 +172,9 @@ func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
 		if c.Lag.Bytes != nil {
 			lag.bytes = number(float64(*c.Lag.Bytes))
 		}
+		if c.CatchUpSeconds != nil {
+			lag.catchUp = number(*c.CatchUpSeconds)
+		}
 		f.copies = append(f.copies, lag)
 	}
 	return f
@@ -177,6 +182,14 @@ func newImageFacts(image *orchestrator.ImageStatus) imageFacts {
 
 func newSiteFacts(site *orchestrator.SiteStatus) siteFacts {
 	f := siteFacts{name: site.Name, up: site.Reachable, seconds: site.Seconds, daemons: -1}
+	for i := range site.Filling {
+		if p := &site.Filling[i]; p.FullSeconds != nil {
+			if f.full == nil {
+				f.full = map[string]float64{}
+			}
+			f.full[p.Pool] = *p.FullSeconds
+		}
+	}
 	if site.Reachable && site.Error == "" {
 		f.daemons = 0
 		for i := range site.Daemons {

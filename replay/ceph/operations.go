@@ -85,13 +85,19 @@ var (
 	}}
 	opFinish   = operation{name: "finish promotion of image", needs: needsOSD}
 	opAnnounce = operation{name: "announce changes of image", needs: needsOSD}
-	opReports  = operation{name: "list mirroring reports of", needs: needsOSD}
-	opJournal  = operation{name: "read journal of image", needs: needsOSD}
+	opListen   = operation{name: "listen to mirroring of", needs: needsOSD, hints: hints{
+		enoent: "mirroring is not enabled on it",
+	}}
+	opReports = operation{name: "list mirroring reports of", needs: needsOSD}
+	opJournal = operation{name: "read journal of image", needs: needsOSD}
 
 	opNewSnap  = operation{name: "create snapshot of image", needs: needsOSD, hints: hints{erofs: "the image is not primary here"}}
 	opDropSnap = operation{name: "remove snapshot of image", needs: needsOSD, hints: hints{
 		ebusy: "a clone or a protected snapshot still needs it",
 		erofs: "the image is not primary here: remove the snapshot at the primary",
+	}}
+	opClone = operation{name: "clone snapshot", needs: needsOSD + ", in the clone's pool too", hints: hints{
+		enoent: "there is no such snapshot, or no pool or namespace for the clone",
 	}}
 	opRead = operation{name: "read content of image", needs: needsOSD}
 

@@ -52,6 +52,7 @@ var words = map[string]string{
 	"CreateMirrorSnapshot": "create mirror snapshot of image",
 	"Announce":             "announce changes of image",
 	"FinishPromotion":      "finish promotion of image",
+	"CloneSnapshot":        "clone snapshot",
 	"CreateSnapshot":       "create snapshot of image",
 	"RemoveSnapshot":       "remove snapshot of image",
 	"AddMirrorSchedule":    "add mirror snapshot schedule",
@@ -91,6 +92,7 @@ var readWords = map[string]string{
 	"MirrorDaemons":   "list mirror daemons",
 	"ReadRecords":     "read ledger",
 	"LeaseHolder":     "read lease on ledger",
+	"Listen":          "listen to mirroring of pool",
 	"PoolSpace":       "read space of pool",
 }
 

@@ -29,9 +29,24 @@ func (w *World) StartDaemon(site string) {
 		if d := &c.Daemon; !d.Running {
 			d.Running, d.Started, d.Watched = true, w.state.Now, time.Time{}
 			d.Instance = 4000 + w.epoch()
+			c.unhalt()
 			w.readAgain(site)
 		}
 	})
+}
+
+// unhalt lets all images replay again: what was said by the admin socket a daemon
+// knows only as long as it lives.
+func (c *cluster) unhalt() {
+	for _, p := range c.Pools {
+		for _, n := range p.Spaces {
+			for _, i := range n.Images {
+				if i.Mirror != nil {
+					i.Mirror.Halted = false
+				}
+			}
+		}
+	}
 }
 
 // readAgain has a daemon that has just started read all images that it follows.

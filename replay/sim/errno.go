@@ -54,6 +54,7 @@ var sentinels = map[syscall.Errno]error{
 	syscall.ENOSYS:     replay.ErrUnsupported,
 	syscall.EAGAIN:     replay.ErrAgain,
 	syscall.ESHUTDOWN:  replay.ErrShutOut,
+	syscall.ENOTCONN:   replay.ErrUnreachable,
 }
 
 // retryable are the causes that may pass by themselves.

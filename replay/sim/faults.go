@@ -84,14 +84,22 @@ func (w *World) Forbid(site, op string) (allow func()) {
 func (w *World) Vanish(site string) { w.change(site, func(c *cluster) { c.Gone = true }) }
 
 // Return brings a site back that had vanished, with its data.
-func (w *World) Return(site string) { w.change(site, func(c *cluster) { c.Gone = false }) }
+func (w *World) Return(site string) {
+	w.change(site, func(c *cluster) {
+		c.Gone = false
+		c.breakWatches()
+	})
+}
 
 // Freeze makes every call to a site hang until its context ends.
 func (w *World) Freeze(site string) { w.change(site, func(c *cluster) { c.Frozen = true }) }
 
 // Thaw lets a frozen site go on; calls that still wait are then answered.
 func (w *World) Thaw(site string) {
-	w.change(site, func(c *cluster) { c.Frozen, c.abandoned = false, 0 })
+	w.change(site, func(c *cluster) {
+		c.Frozen, c.abandoned = false, 0
+		c.breakWatches()
+	})
 }
 
 // Sever cuts the way from site's rbd-mirror to the other site; a client of

@@ -365,24 +365,39 @@ func (c *cluster) clones(parent replay.ImageRef) []string {
 	return out
 }
 
+// CloneSnapshot makes a clone of a user snapshot.
+func (s *Site) CloneSnapshot(ctx context.Context, ref replay.ImageRef, snapshot string, clone replay.ImageRef) error {
+	return s.image(ctx, "CloneSnapshot", ref, func(c *cluster, _ *namespace, i *image) error {
+		return s.w.clone(c, ref, i, snapshot, clone)
+	})
+}
+
 // Clone makes a clone of a snapshot, as `rbd clone` with format 2 does.
 func (w *World) Clone(site string, parent replay.ImageRef, snap string, child replay.ImageRef) error {
 	return w.Site(site).outside(parent, func(c *cluster, _ *namespace, i *image) error {
-		n, err := c.mustSpace(child.Pool)
-		if err != nil {
-			return err
-		}
-		sn := i.userSnap(snap)
-		if sn == nil {
-			return fail(enoent, "snapshot %s does not exist", snap)
-		}
-		if n.find(child.Name) != nil {
-			return fail(eexist, "rbd image %s already exists", child.Name)
-		}
-		n.add(&image{
-			Name: child.Name, ID: w.imageID(), Size: sn.Size, ObjectSize: i.ObjectSize, Created: w.state.Now, NextSnap: 1,
-			Features: i.Features &^ replay.FeatureJournaling, Parent: &parent, Content: sn.Content.share(),
-		})
-		return nil
+		return w.clone(c, parent, i, snap, child)
 	})
 }
+
+func (w *World) clone(c *cluster, parent replay.ImageRef, i *image, snap string, child replay.ImageRef) error {
+	n, err := c.mustSpace(child.Pool)
+	if err != nil {
+		return err
+	}
+	sn := i.userSnap(snap)
+	if sn == nil {
+		return fail(enoent, "snapshot %s does not exist", snap)
+	}
+	if n.find(child.Name) != nil {
+		return fail(eexist, "rbd image %s already exists", child.Name)
+	}
+	n.add(&image{
+		Name: child.Name, ID: w.imageID(), Size: sn.Size, ObjectSize: i.ObjectSize, Created: w.state.Now, NextSnap: 1,
+		Features: cloneFeatures, Parent: &parent, Content: sn.Content.share(),
+	})
+	return nil
+}
+
+// cloneFeatures are those of clones.
+const cloneFeatures = replay.FeatureLayering | replay.FeatureExclusiveLock | replay.FeatureObjectMap |
+	replay.FeatureFastDiff | replay.FeatureDeepFlatten

@@ -54,6 +54,7 @@ const journaled = replay.FeatureExclusiveLock | replay.FeatureJournaling
 func (w *World) mirror(n *namespace, i *image, mode replay.MirrorMode) {
 	i.Mirror = &mirroring{Mode: mode, State: replay.StateEnabled, GlobalID: w.uuid(), Since: w.state.Now}
 	n.globals[i.Mirror.GlobalID] = i
+	n.tell()
 	if mode == replay.ModeSnapshot {
 		w.mark(n, i, replay.SnapPrimary)
 	}
@@ -122,6 +123,7 @@ func (n *namespace) unmirror(i *image) {
 	delete(n.globals, i.Mirror.GlobalID)
 	delete(n.Reports, i.Mirror.GlobalID)
 	i.Mirror = nil
+	n.tell()
 }
 
 // Promote makes a copy writable.

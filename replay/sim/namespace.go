@@ -24,6 +24,7 @@ type namespace struct {
 	names   map[string]*image
 	globals map[string]*image
 	sorted  []*image // by name; nil when it has to be made anew
+	ears    []*ear   // who listens
 }
 
 // peer is another cluster in a namespace's configuration.
@@ -96,6 +97,9 @@ func (n *namespace) add(i *image) {
 	n.Images = append(n.Images, i)
 	n.names[i.Name] = i
 	n.sorted = nil
+	if i.Mirror != nil {
+		n.tell()
+	}
 }
 
 func (n *namespace) rename(i *image, name string) {

@@ -143,6 +143,7 @@ func (s *Site) SetPoolMode(ctx context.Context, pool replay.Pool, mode replay.Po
 
 func (w *World) enablePool(n *namespace, mode replay.PoolMode) {
 	n.Mode = mode
+	n.tell()
 	if n.pool == nil && n.UUID == "" {
 		n.UUID = w.uuid()
 	}
@@ -177,5 +178,6 @@ func (w *World) disablePool(n *namespace) error {
 		}
 	}
 	n.Mode, n.UUID = replay.PoolDisabled, ""
+	n.tell()
 	return nil
 }

@@ -24,6 +24,9 @@ const scheduler = "rbd_support"
 
 var intervalForm = regexp.MustCompile(`^(\d+)([dhm]?)$`)
 
+// startForms are those of ISO 8601 that a start time can have.
+var startForms = []string{time.RFC3339, "15:04:05", "15:04", "15:04:05Z07:00", "15:04Z07:00"}
+
 // parseInterval reads an interval as the mgr module does: minutes unless said
 // otherwise.
 func parseInterval(s string) (time.Duration, error) {
@@ -119,10 +122,8 @@ func (s *Site) schedule(ctx context.Context, op string, m replay.MirrorSchedule,
 		if err != nil {
 			return err
 		}
-		if _, err := time.Parse(time.RFC3339, m.Start); m.Start != "" && err != nil {
-			if _, err := time.Parse("15:04:05", m.Start); err != nil {
-				return fail(einval, "invalid start time (%s)", m.Start)
-			}
+		if m.Start != "" && !slices.ContainsFunc(startForms, func(form string) bool { _, err := time.Parse(form, m.Start); return err == nil }) {
+			return fail(einval, "invalid start time (%s)", m.Start)
 		}
 		n.Schedules = slices.DeleteFunc(n.Schedules, func(k *schedule) bool {
 			return k.Image == m.Name && k.Every == every && k.Start == m.Start

@@ -75,6 +75,18 @@ func (i *image) demoteUsed(site replay.Site) {
 	}
 }
 
+// marksNothing wants a mirror snapshot of a copy refused: one that comes too late, as
+// from somebody who slept through a demotion.
+func (i *image) marksNothing(s replay.Site) {
+	i.t.Helper()
+	if _, err := s.CreateMirrorSnapshot(i.t.Context(), i.ref); i.mode == replay.ModeSnapshot && !errors.Is(err, replay.ErrInvalid) {
+		i.t.Errorf("a mirror snapshot of what is not primary at %s: %v", s.Name(), err)
+	}
+	if img := i.at(s); img.Role != replay.RoleSecondary {
+		i.t.Errorf("after that it is %s", img.Role)
+	}
+}
+
 // awaitLink waits until the primary's rbd-mirror is registered in the journal
 // of the copy: promoted before, the copy could not be followed.
 func (i *image) awaitLink(primary, copied replay.Site) {
@@ -104,7 +116,9 @@ func (s *suite) handOver(t *testing.T, mode replay.MirrorMode) {
 	if err := i.Write(ctx, s.A, i.ref, 0, []byte("no")); err == nil {
 		t.Fatal("a demoted image was written to")
 	}
+	i.marksNothing(s.A)
 	i.promote(s.B)
+	i.marksNothing(s.A)
 	if img := i.at(s.B); img.Role != replay.RolePrimary || img.Demoted {
 		t.Fatalf("promoted: %s, demoted %v", img.Role, img.Demoted)
 	}

@@ -12,7 +12,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	s := &suite{Harness: open(t), name: strconv.FormatInt(time.Now().UnixNano()%1e9, 36)}
 	// All pools are made at once: a daemon takes its time to see a new one.
-	for _, kind := range []string{"two-way", "one-way", "whole", "peers", "modes", "errors"} {
+	for _, kind := range []string{"two-way", "one-way", "whole", "peers", "modes", "errors", "events"} {
 		ok(t, s.NewPool(t.Context(), s.pool(kind).Name))
 	}
 	t.Run("Cluster", s.cluster)
@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		s.wholeCases(t)
 		s.ledgerCases(t)
 		s.writerCases(t)
+		s.cloneCases(t)
+		t.Run("Listen", func(t *testing.T) { t.Parallel(); s.listens(t) })
 	})
 	t.Run("CutShort", s.cutShort)
 	t.Run("Daemons", s.daemons)

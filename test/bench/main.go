@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"regexp"
 	"syscall"
+	"time"
 
 	"github.com/drover-io/drover/test/lab"
 )
@@ -24,11 +25,15 @@ type bench struct {
 	a, b     *lab.Site
 	drover   string
 	folder   string
-	enable   int // images of the enablement
-	images   int // images of status, idle apply and memory
-	sample   int // images of the slow loops; the rest is extrapolated
-	parallel int // as Drover's default
-	only     *regexp.Regexp
+	enable   int    // images of the enablement
+	images   int    // images of status, idle apply and memory
+	sample   int    // images of the slow loops; the rest is extrapolated
+	parallel int    // as Drover's default
+	many     string // the plan of the images that replay, once they do
+	trials   int    // of a second primary
+	// daemonFor is how long the daemon is watched.
+	daemonFor time.Duration
+	only      *regexp.Regexp
 }
 
 // measurements are what is measured, in this order, on the same clusters.
@@ -39,9 +44,13 @@ var measurements = []struct {
 	{"verify", measureVerify},
 	{"enable", measureEnable},
 	{"many", measureMany},
+	{"daemon", measureDaemon},
+	{"simulated", measureSimDaemon},
+	{"second-primary", measureSecondPrimary},
 	{"switchover", measureSwitchover},
 	{"first-sync", measureFirstSync},
 	{"failover", measureFailover},
+	{"drill", measureDrill},
 }
 
 func main() {
@@ -51,16 +60,33 @@ func main() {
 	flag.IntVar(&b.enable, "enable", 200, "how many images to enable")
 	flag.IntVar(&b.images, "images", 1000, "how many images for status, idle apply and memory")
 	flag.IntVar(&b.sample, "sample", 200, "how many images the slow loops go through (their time is scaled up)")
-	only := flag.String("only", "", "a regular expression: only these of verify, enable, many, switchover, first-sync and failover")
+	only := flag.String("only", "", "a regular expression: only these of verify, enable, many, daemon, simulated, second-primary, switchover, first-sync, failover and drill")
+	flag.DurationVar(&b.daemonFor, "daemon-for", 10*time.Minute, "how long to watch the daemon")
+	flag.IntVar(&b.trials, "trials", 100, "how many second primaries to make")
+	bare := flag.String("bare", "", "for the bench itself: make the calls of a look at this pool; the arguments are conf and keyring of each site")
+	images := flag.Int("simulated", 0, "for the bench itself: run a daemon over so many simulated images")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	var err error
+	switch {
+	case *bare != "":
+		err = bareCalls(ctx, *bare, flag.Args())
+	case *images > 0:
+		err = simulated(ctx, *images)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop only frees a signal handler
+	}
+	if *bare != "" || *images > 0 {
+		return
+	}
 	if b.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: -only:", err)
 		os.Exit(2)
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	missed, err := run(ctx, &b, *json)
 	switch {
 	case err != nil:

@@ -18,6 +18,7 @@ func measureMany(ctx context.Context, b *bench) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.many = plan
 	status, err := b.best(ctx, 3, "status", "-o", "json", plan)
 	if err != nil {
 		return nil, err

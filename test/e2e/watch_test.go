@@ -60,8 +60,13 @@ func (w *watcher) said() string {
 // watching starts a daemon, which ends with the test at the latest.
 func watching(t *testing.T, slack *slackfake.Server, file string) *watcher {
 	t.Helper()
-	w := &watcher{t: t, done: make(chan struct{})}
-	w.cmd = exec.Command(drover, "daemon", file, "--log-format", "json")
+	return watchingBy(t, slack, exec.Command(drover, "daemon", file, "--log-format", "json"))
+}
+
+// watchingBy is the same for a command of one's own.
+func watchingBy(t *testing.T, slack *slackfake.Server, cmd *exec.Cmd) *watcher {
+	t.Helper()
+	w := &watcher{t: t, done: make(chan struct{}), cmd: cmd}
 	w.cmd.Env = append(os.Environ(), "SLACK_TOKEN="+slackfake.Token, "SLACK_APP="+slackfake.AppToken, "DROVER_SLACK_URL="+slack.URL)
 	w.cmd.Stdout, w.cmd.Stderr = w, w
 	if err := w.cmd.Start(); err != nil {

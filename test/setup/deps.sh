@@ -22,6 +22,8 @@ ceph-mgr:manager_for_the_lab's_clusters_(snapshot_schedules,_service_map)
 ceph-osd:storage_daemon_for_the_lab's_clusters
 rbd-mirror:the_mirror_daemon_that_Drover_runs
 nftables:cuts_the_way_between_the_lab's_sites
+e2fsprogs:makes_and_reads_the_file_systems_that_are_drilled
+postgresql:starts_from_the_clones_of_a_drill_(no_cluster_of_its_own_is_made_or_started)
 "
 
 if ! command -v go >/dev/null 2>&1; then
@@ -35,7 +37,8 @@ deps: this is not Debian or Ubuntu, so nothing was installed. Drover needs, by
       their names on your system (Fedora/RHEL in brackets):
         a C compiler [gcc], librados and librbd with headers [librados-devel
         librbd-devel], and for the lab: ceph-mon, ceph-mgr, ceph-osd,
-        ceph-common, rbd-mirror, nftables. Ceph 16, 17 or 18.
+        ceph-common, rbd-mirror, nftables, e2fsprogs, postgresql
+        [postgresql-server]. Ceph 16, 17 or 18.
       Install those, then call make again. Without them, `make demo` shows the
       same plan on the simulator.
 EOF
@@ -78,9 +81,16 @@ fi
 echo "deps: installing with apt-get:$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# PostgreSQL's package makes a cluster and starts it, unless it is told not to; what
+# tells it so is there while apt-get works, and no longer: the next version that
+# somebody installs is their own affair.
+quiet=/etc/postgresql-common/createcluster.d/drover.conf
 install() {
 	# shellcheck disable=SC2086 # the list is meant to split
-	$sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >"$log" 2>&1
+	$sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+		-o "DPkg::Pre-Invoke::=mkdir -p ${quiet%/*} && echo create_main_cluster = false >$quiet" \
+		-o "DPkg::Post-Invoke::=rm -f $quiet" \
+		install -y --no-install-recommends $missing >"$log" 2>&1
 }
 if ! install; then
 	$sudo apt-get -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 || true

@@ -5,9 +5,11 @@ package slackfake
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,12 +35,25 @@ type Server struct {
 
 	mu       sync.Mutex
 	said     []Call
+	count    int                   // of calls
 	messages map[string]url.Values // by channel/ts
-	fails    map[string]string     // what a method answers instead
-	limited  bool
+	threads  []*Thread
+	fails    map[string]string // what a method answers instead
+	outage   int
 	lastTS   string
 	sockets  chan *Socket
 }
+
+// Thread is a message and what was posted below it.
+type Thread struct {
+	TS      string
+	Root    url.Values // as it is now
+	Updates int
+	Replies []url.Values
+}
+
+// Silent has every call wait until its caller goes away.
+const Silent = -1
 
 // Call is one call of a method.
 type Call struct {
@@ -55,25 +70,56 @@ type Socket struct {
 // New starts one, which ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, messages: map[string]url.Values{}, fails: map[string]string{}, sockets: make(chan *Socket, 10)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/api/", s.api)
-	mux.HandleFunc("/socket", s.socket)
-	web := httptest.NewServer(mux)
+	s := newServer(t)
+	web := httptest.NewServer(s.handler())
 	t.Cleanup(web.Close)
 	s.URL = web.URL + "/api"
 	return s
+}
+
+// NewOn starts one that can be called at a listener of its owner's.
+func NewOn(t testing.TB, listener net.Listener) *Server {
+	s := newServer(t)
+	s.URL = "http://" + listener.Addr().String() + "/api"
+	s.Serve(listener)
+	return s
+}
+
+func newServer(t testing.TB) *Server {
+	return &Server{t: t, messages: map[string]url.Values{}, fails: map[string]string{}, sockets: make(chan *Socket, 10)}
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/", s.api)
+	mux.HandleFunc("/socket", s.socket)
+	return mux
+}
+
+// Serve answers at a listener until that is closed, or the test ends.
+func (s *Server) Serve(listener net.Listener) {
+	web := &http.Server{Handler: s.handler(), ReadHeaderTimeout: time.Minute}
+	go func() { _ = web.Serve(listener) }()
+	s.t.Cleanup(func() { _ = web.Close() })
 }
 
 func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	method := strings.TrimPrefix(r.URL.Path, "/api/")
 	s.mu.Lock()
+	if s.outage == Silent {
+		s.mu.Unlock()
+		<-r.Context().Done()
+		return
+	}
 	defer s.mu.Unlock()
 	s.said = append(s.said, Call{method, r.PostForm})
-	if s.limited {
-		w.Header().Set("Retry-After", "30")
-		w.WriteHeader(http.StatusTooManyRequests)
+	s.count++
+	if s.outage != 0 {
+		if s.outage == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "30")
+		}
+		w.WriteHeader(s.outage)
 		return
 	}
 	if code := s.fails[method]; code != "" {
@@ -91,10 +137,10 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	place, ts := "C0"+strings.TrimPrefix(r.PostForm.Get("channel"), "C0"), r.PostForm.Get("ts")
 	switch method {
 	case "chat.postMessage", "chat.postEphemeral":
-		ts = fmt.Sprintf("1795867200.%06d", len(s.said))
+		ts = fmt.Sprintf("1795867200.%06d", s.count)
 		s.messages[place+"/"+ts] = r.PostForm
-		if method == "chat.postMessage" && r.PostForm.Get("thread_ts") == "" {
-			s.lastTS = ts
+		if method == "chat.postMessage" {
+			s.posted(ts, r.PostForm)
 		}
 	case "chat.update":
 		if s.messages[place+"/"+ts] == nil {
@@ -102,6 +148,12 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.messages[place+"/"+ts] = r.PostForm
+		for _, t := range s.threads {
+			if t.TS == ts {
+				t.Root = r.PostForm
+				t.Updates++
+			}
+		}
 	case "apps.connections.open":
 		address := "ws://" + r.Host + "/socket?ticket=t1cket"
 		_, _ = fmt.Fprintf(w, `{"ok":true,"url":%q}`, address)
@@ -111,6 +163,34 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = fmt.Fprintf(w, `{"ok":true,"channel":%q,"ts":%q}`, place, ts)
+}
+
+// posted notes what was posted. s.mu is held.
+func (s *Server) posted(ts string, message url.Values) {
+	below := message.Get("thread_ts")
+	if below == "" {
+		s.lastTS = ts
+		s.threads = append(s.threads, &Thread{TS: ts, Root: message})
+		return
+	}
+	for _, t := range s.threads {
+		if t.TS == below {
+			t.Replies = append(t.Replies, message)
+		}
+	}
+}
+
+// Threads are all that there are, in the order in which they were begun.
+func (s *Server) Threads() []Thread {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Thread
+	for _, t := range s.threads {
+		one := *t
+		one.Replies = slices.Clone(t.Replies)
+		all = append(all, one)
+	}
+	return all
 }
 
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
@@ -159,6 +239,18 @@ func (s *Server) Connected() *Socket {
 	}
 }
 
+// Latest is the connection that was made last; nil where there is none that nobody
+// has asked for yet.
+func (s *Server) Latest() (one *Socket) {
+	for {
+		select {
+		case one = <-s.sockets:
+		default:
+			return one
+		}
+	}
+}
+
 // Press presses a button, and waits until that is acknowledged.
 func (s *Server) Press(one *Socket, user, value, ts string) {
 	s.t.Helper()
@@ -190,10 +282,13 @@ func (s *Server) Fail(method, code string) {
 }
 
 // Limit has every method answer that there are too many calls.
-func (s *Server) Limit() {
+func (s *Server) Limit() { s.Outage(http.StatusTooManyRequests) }
+
+// Outage has every call answered with a status, or not at all ([Silent]); 0 ends it.
+func (s *Server) Outage(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limited = true
+	s.outage = status
 }
 
 // Calls returns what was said since it was last asked.

@@ -18,14 +18,17 @@ const (
 	Table Format = "table"
 	JSON  Format = "json"
 	YAML  Format = "yaml"
-	// Markdown is for runbooks and runs only.
+	// Markdown is for runbooks, runs and reports only.
 	Markdown Format = "markdown"
 	// Mermaid is for drawings only.
 	Mermaid Format = "mermaid"
+	// JUnit and HTML are for reports only.
+	JUnit Format = "junit"
+	HTML  Format = "html"
 )
 
 // Formats are all formats, in the order in which help lists them.
-var Formats = []string{string(Table), string(JSON), string(YAML), string(Markdown), string(Mermaid)}
+var Formats = []string{string(Table), string(JSON), string(YAML), string(Markdown), string(Mermaid), string(JUnit), string(HTML)}
 
 // ParseFormat reads the argument of `--output`.
 func ParseFormat(s string) (Format, error) {

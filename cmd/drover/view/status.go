@@ -14,6 +14,7 @@ import (
 // StatusOptions says what of a status is shown.
 type StatusOptions struct {
 	OnlyProblems bool // leave out the images that are well
+	CatchUp      bool // tell when copies will have caught up, which takes several looks
 }
 
 // Status writes the outcome of `drover status`: problems first, each with its
@@ -148,8 +149,11 @@ func statusImages(w io.Writer, p Palette, r *orchestrator.StatusReport, o Status
 		sites[i] = r.Sites[i].Name
 	}
 	g := grid{
-		header: append([]string{"image", "state"}, append(slices.Clone(sites), "mode", "entries", "bytes", "seconds", "rpo", "synced to")...),
+		header: append([]string{"image", "state"}, append(slices.Clone(sites), "mode", "entries", "bytes", "seconds", "rpo", "synced to", "proven identical")...),
 		right:  map[int]bool{len(sites) + 3: true, len(sites) + 4: true, len(sites) + 5: true},
+	}
+	if o.CatchUp {
+		g.header = append(g.header, "caught up in")
 	}
 	hidden := 0
 	for i := range r.Images {
@@ -158,7 +162,7 @@ func statusImages(w io.Writer, p Palette, r *orchestrator.StatusReport, o Status
 			hidden++
 			continue
 		}
-		g.rows = append(g.rows, imageRows(p, r.At, image, sites)...)
+		g.rows = append(g.rows, imageRows(p, r.At, image, sites, o)...)
 	}
 	if len(g.rows) > 0 {
 		if err := g.write(w, p); err != nil {
@@ -176,14 +180,18 @@ func statusImages(w io.Writer, p Palette, r *orchestrator.StatusReport, o Status
 
 // imageRows are one row for an image with up to one copy, and one for each
 // copy where there are several.
-func imageRows(p Palette, now time.Time, image *orchestrator.ImageStatus, sites []string) [][]string {
+func imageRows(p Palette, now time.Time, image *orchestrator.ImageStatus, sites []string, o StatusOptions) [][]string {
 	head := []string{image.Ref.String(), state(p, image.State)}
 	for _, site := range sites {
 		head = append(head, role(p, image.Roles[site]))
 	}
 	head = append(head, dash(string(image.Mode)))
 	if len(image.Copies) == 0 {
-		return [][]string{append(head, "-", "-", "-", rpo(p, image), "-")}
+		row := append(head, "-", "-", "-", rpo(p, image), "-", "-")
+		if o.CatchUp {
+			row = append(row, "-")
+		}
+		return [][]string{row}
 	}
 	rows := make([][]string, len(image.Copies))
 	for i := range image.Copies {
@@ -199,7 +207,10 @@ func imageRows(p Palette, now time.Time, image *orchestrator.ImageStatus, sites 
 				}
 			}
 		}
-		rows[i] = append(cells, lagEntries(c), lagBytes(c), lagSeconds(p, c), objective, syncedTo(now, c))
+		rows[i] = append(cells, lagEntries(c), lagBytes(c), lagSeconds(p, c), objective, syncedTo(now, c), compared(p, now, c))
+		if o.CatchUp {
+			rows[i] = append(rows[i], catchUp(p, c))
+		}
 	}
 	return rows
 }
@@ -247,6 +258,43 @@ func lagSeconds(p Palette, c *orchestrator.CopyStatus) string {
 		return Span(*c.Lag.Seconds)
 	}
 	return "≤" + Span(*c.Lag.Seconds)
+}
+
+// compared is when a copy was last proven identical, or that it was not.
+func compared(p Palette, now time.Time, c *orchestrator.CopyStatus) string {
+	proof := c.Compared
+	if proof == nil {
+		return "-"
+	}
+	text := ""
+	if proof.Identical != nil {
+		text = Span(max(now.Sub(*proof.Identical).Round(time.Second), 0)) + " ago"
+		if proof.Stale {
+			text += p.Warn(", stale")
+		}
+	}
+	switch {
+	case proof.Result == orchestrator.ProofDiffers && text == "":
+		return p.Bad("differs")
+	case proof.Result == orchestrator.ProofDiffers:
+		return p.Bad("differs") + ", was " + text
+	case text == "":
+		return p.Warn(string(proof.Result))
+	}
+	return text
+}
+
+// catchUp is how long a copy will take until it lacks nothing, or that it never will.
+func catchUp(p Palette, c *orchestrator.CopyStatus) string {
+	switch {
+	case c.FallsBehind:
+		return p.Warn("falls behind")
+	case c.CatchUpSeconds == nil:
+		return "-"
+	case *c.CatchUpSeconds == 0:
+		return Span(0)
+	}
+	return "~" + Span(max(time.Duration(*c.CatchUpSeconds*float64(time.Second)).Round(time.Second), time.Second))
 }
 
 func rpo(p Palette, image *orchestrator.ImageStatus) string {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
@@ -68,9 +69,22 @@ func NewUsers(plan *plans.Plan, onlyPools bool) *Users {
 				users = append(users, newUser(site, peer))
 			}
 		}
+		for _, drill := range drillUsers(plan) {
+			users = append(users, newUser(site, drill))
+		}
 		u.Sites = append(u.Sites, SiteUsers{Site: site.Name, Users: users})
 	}
 	return u
+}
+
+// drillUsers are the users that the plan's drills give to their checks. Each site can
+// be the secondary one day.
+func drillUsers(plan *plans.Plan) (out []replay.CephUser) {
+	for _, name := range orchestrator.DrillUsers(plan) {
+		places, parents := orchestrator.DrillPlaces(plan, name)
+		out = append(out, replay.DrillCaps(name, places, parents))
+	}
+	return out
 }
 
 func newUser(site plans.Site, c replay.CephUser) User {

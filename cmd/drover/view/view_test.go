@@ -68,25 +68,25 @@ func status() *orchestrator.StatusReport {
 				Ref: image("vm-2"), Mode: replay.ModeJournal, State: replay.Lagging, Roles: map[string]string{"site-a": "primary", "site-b": "secondary", "site-c": "unknown"},
 				Objective: pointer(60.0), Met: pointer(false),
 				Copies: []orchestrator.CopyStatus{
-					{Site: "site-b", State: replay.Lagging, Lag: replay.Lag{Entries: pointer(int64(12)), Bytes: pointer(int64(3 << 20)), Seconds: pointer(90 * time.Second), Exact: true}, SyncedTo: &later},
-					{Site: "site-c", State: replay.Unknown},
+					{Site: "site-b", State: replay.Lagging, Lag: replay.Lag{Entries: pointer(int64(12)), Bytes: pointer(int64(3 << 20)), Seconds: pointer(90 * time.Second), Exact: true}, SyncedTo: &later, CatchUpSeconds: pointer(250.4), Compared: &orchestrator.CopyProof{Result: orchestrator.ProofIdentical, At: &later, Identical: &later}},
+					{Site: "site-c", State: replay.Unknown, Compared: &orchestrator.CopyProof{Result: orchestrator.ProofUnknown}},
 				},
 			},
 			{
 				Ref: image("vm-5"), Mode: replay.ModeSnapshot, State: replay.Syncing, Roles: map[string]string{"site-a": "primary", "site-b": "secondary"},
-				Copies: []orchestrator.CopyStatus{{Site: "site-b", State: replay.Syncing, SyncPercent: pointer(42.0)}},
+				Copies: []orchestrator.CopyStatus{{Site: "site-b", State: replay.Syncing, SyncPercent: pointer(42.0), FallsBehind: true, Compared: &orchestrator.CopyProof{Result: orchestrator.ProofDiffers, At: &later, Identical: pointer(noon.Add(-50 * time.Hour)), Stale: true}}},
 			},
 			{
 				Ref: image("vm-6"), Mode: replay.ModeJournal, State: replay.Replaying, Healthy: true, Roles: map[string]string{"site-a": "primary", "site-b": "secondary"},
 				Objective: pointer(60.0), Met: pointer(true),
-				Copies: []orchestrator.CopyStatus{{Site: "site-b", State: replay.Replaying, Lag: replay.Lag{Entries: pointer(int64(0)), Seconds: pointer(time.Duration(0)), CaughtUp: true, Exact: true}, SyncedTo: &noon}},
+				Copies: []orchestrator.CopyStatus{{Site: "site-b", State: replay.Replaying, Lag: replay.Lag{Entries: pointer(int64(0)), Seconds: pointer(time.Duration(0)), CaughtUp: true, Exact: true}, SyncedTo: &noon, Compared: &orchestrator.CopyProof{Result: orchestrator.ProofNever}}},
 			},
 		},
 	}
 }
 
 func TestStatus(t *testing.T) {
-	for name, options := range map[string]view.StatusOptions{"status.txt": {}, "status-problems.txt": {OnlyProblems: true}} {
+	for name, options := range map[string]view.StatusOptions{"status.txt": {}, "status-problems.txt": {OnlyProblems: true}, "status-watch.txt": {CatchUp: true}} {
 		var b strings.Builder
 		if err := view.Status(&b, view.Palette{}, status(), options); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,113 @@
+package alert_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/alert"
+)
+
+// alone is a desk that opens an incident of each code at once and sends what is due.
+func alone(t *testing.T, seed uint64, memory alert.Memory) (d *alert.Desk, send func(now time.Time) []string) {
+	t.Helper()
+	d, err := alert.NewDesk(alert.Options{
+		Plan: "shop", Seed: seed, Immediate: []string{"lost", "lag"}, Across: []string{"lag"}, Slow: map[string]time.Duration{"stuck": 10 * time.Minute},
+		Routes: []alert.Route{{Severities: []alert.Severity{alert.Critical}, Channels: []string{"chat"}}},
+	}, memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, func(now time.Time) (said []string) {
+		for _, m := range d.Due(now) {
+			d.Done(now, m, "")
+			said = append(said, string(m.Message.Kind)+" "+m.Message.ID)
+		}
+		slices.Sort(said)
+		return said
+	}
+}
+
+func lost(site string) []alert.Signal {
+	return []alert.Signal{{Code: "lost", Severity: alert.Critical, Site: site, What: "gone"}}
+}
+
+// TestJoin has two tell of the same, and each of something of its own, and neither know
+// of the other. Whoever goes on ends one of the two threads, and has all the others.
+func TestJoin(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	one, sendOne := alone(t, 1, alert.Memory{})
+	two, sendTwo := alone(t, 2, alert.Memory{})
+	one.Check(now, append(lost("both"), lost("a")...), nil, nil)
+	two.Check(now, append(lost("both"), lost("b")...), nil, nil)
+	if a, b := sendOne(now), sendTwo(now); len(a) != 2 || len(b) != 2 || slices.Contains(a, b[0]) || slices.Contains(a, b[1]) {
+		t.Fatalf("told: %v and %v", a, b)
+	}
+	now = now.Add(time.Minute)
+	one.Join(now, two.Memory())
+	said := sendOne(now)
+	if len(said) != 1 || said[0][:8] != "resolved" {
+		t.Fatalf("joined: %v", said)
+	}
+	if open := one.Open(); len(open) != 3 {
+		t.Fatalf("open: %+v", open)
+	}
+	// What is known already is not taken over again, however often it is seen.
+	one.Check(now, nil, nil, nil)
+	if said := sendOne(now); len(said) != 3 {
+		t.Fatalf("in the end: %v", said)
+	}
+	one.Check(now.Add(time.Second), nil, nil, nil)
+	one.Join(now.Add(time.Second), two.Memory())
+	one.Check(now.Add(time.Minute), nil, nil, nil)
+	if said := sendOne(now.Add(time.Minute)); len(said) != 0 || len(one.Open()) != 0 {
+		t.Errorf("told again: %v", said)
+	}
+}
+
+// TestPart has one who told alone hand over to another, who knows of one incident.
+func TestPart(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	d, send := alone(t, 1, alert.Memory{})
+	d.Check(now, lost("a"), nil, nil)
+	send(now)
+	memory := d.Memory()
+	d.Check(now, append(lost("a"), lost("b")...), nil, nil)
+	send(now)
+	d.Part(now.Add(time.Minute), memory.IDs())
+	if d.Told() {
+		t.Error("nothing is left to be told")
+	}
+	if said := send(now.Add(time.Minute)); len(said) != 1 || said[0][:8] != "resolved" || !d.Told() {
+		t.Errorf("told: %v", said)
+	}
+}
+
+// TestNotOverYet: what is found only across sites, or only by several checks, is not
+// over where the one who looks could not have found it.
+func TestNotOverYet(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	d, send := alone(t, 1, alert.Memory{})
+	signals := []alert.Signal{
+		{Code: "lag", Severity: alert.Critical, Site: "b", What: "behind"}, {Code: "stuck", Severity: alert.Critical, Site: "b", What: "stuck"},
+	}
+	d.Check(now, signals, nil, nil)
+	d.Check(now.Add(time.Second), signals, nil, nil)
+	if said := send(now.Add(time.Second)); len(said) != 2 {
+		t.Fatalf("told: %v", said)
+	}
+	d, send = alone(t, 2, d.Memory())
+	now = now.Add(time.Minute)
+	d.Check(now, nil, alert.Blind("a"), nil)
+	if said := send(now); len(said) != 0 {
+		t.Errorf("over while a is silent: %v", said)
+	}
+	d.Check(now.Add(time.Minute), nil, nil, nil)
+	if said := send(now.Add(time.Minute)); len(said) != 1 {
+		t.Errorf("over when both are seen: %v", said)
+	}
+	d.Check(now.Add(10*time.Minute), nil, nil, nil)
+	if said := send(now.Add(10 * time.Minute)); len(said) != 1 {
+		t.Errorf("over when there were checks enough: %v", said)
+	}
+}

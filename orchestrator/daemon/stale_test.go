@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/serve"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+// TestStandbyShowsNothing: a check that began while no site gave the lease, and ends
+// while another daemon acts, is told to nobody: else its metrics would stand for ever.
+func TestStandbyShowsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 1)
+		o := s.options()
+		o.Metrics = serve.NewMetrics(serve.Build{})
+		var refused, slow atomic.Bool
+		refused.Store(true)
+		o.Open = func(_ context.Context, site plans.Site) (orchestrator.Site, error) {
+			return s.world.Client(site.Name, func(ctx context.Context, c sim.Call, do func(context.Context) error) error {
+				if c.Op == "AcquireLease" && refused.Load() {
+					return replay.ErrPermission
+				}
+				if c.Op == "Images" && slow.Load() {
+					time.Sleep(25 * time.Second)
+				}
+				return do(ctx)
+			}), nil
+		}
+		d, err := New([]*plans.Plan{s.plan}, o)
+		s.must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			d.Run(ctx)
+		}()
+		defer func() {
+			cancel()
+			<-done
+		}()
+		time.Sleep(time.Minute)
+		const up = "drover_site_up"
+		if _, ok := gauge(t, o.Metrics, up, "site", "a"); !ok {
+			t.Error("a daemon that looks alone shows nothing")
+		}
+		slow.Store(true)
+		time.Sleep(11 * time.Second) // a check has begun
+		_, end := s.begin()          // another daemon acts
+		defer end()
+		time.Sleep(time.Second)
+		refused.Store(false)
+		time.Sleep(5 * time.Minute)
+		if role := d.guards["shop"].watch.Standing().Role; role != orchestrator.RoleStandby {
+			t.Fatalf("it is %s", role)
+		}
+		if _, ok := gauge(t, o.Metrics, up, "site", "a"); ok {
+			t.Error("a daemon that stands by shows what it saw before")
+		}
+	})
+}

@@ -1,0 +1,210 @@
+package orchestrator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// EntryReport is the record of a report, in the ledger of the plan's drills.
+const EntryReport EntryKind = "report"
+
+// keptReports is how many reports are kept.
+const keptReports = 400
+
+// openDrills reads the ledger of the plan's drills, "drill.PLAN" in the plan's first
+// pool at each site. Its lease lets one drill of a plan run at a time; no runbook
+// wants it.
+func openDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, error) {
+	book, err := readLedger(ctx, plan, sites, "drill")
+	if err != nil {
+		return nil, fmt.Errorf("reports: %w", err)
+	}
+	book.outdated = oldReports
+	return book, nil
+}
+
+// oldReports are the entries of reports that need not be kept.
+func oldReports(entries []Entry) (keys []string) {
+	var reports []string
+	for i := range entries {
+		if entries[i].Kind == EntryReport {
+			reports = append(reports, entries[i].Key)
+		}
+	}
+	if !isFull(len(reports), keptReports) {
+		return nil
+	}
+	return reports[:len(reports)-keptReports]
+}
+
+// begin takes the lease of the plan's drills and sweeps what a dead one has left.
+func (d *drill) begin(ctx context.Context) (err error) {
+	if d.ledger, err = openDrills(ctx, d.plan, d.sites); err != nil {
+		return err
+	}
+	if d.lease, err = d.ledger.Lease(ctx, d.report.ID); err != nil {
+		if errors.Is(err, ErrLeased) {
+			err = advise(fmt.Errorf("another drill of the plan is at work: %w", err), "wait until it is done: drover drill history FILE")
+		}
+		return err
+	}
+	left := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
+	for _, l := range left {
+		d.notef("%s", l.words())
+	}
+	// Whoever has begun a run since it was looked at has not waited for this drill.
+	if _, err := d.book.Refresh(ctx); err != nil {
+		return err
+	}
+	return d.yields()
+}
+
+// end gives the lease back; what was recorded is at the sites that answer.
+func (d *drill) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*answerTime(d.plan))
+	defer cancel()
+	_ = d.lease.Release(ctx) // where it cannot, it ends by itself
+}
+
+// yieldEvery is how often a drill looks whether it has to make room.
+const yieldEvery = 3 * time.Second
+
+// yield ends the drill when somebody begins a run, or halts one of its images.
+func (d *drill) yield(ctx context.Context, stop context.CancelCauseFunc) {
+	tick := time.NewTicker(yieldEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		look, cancel := context.WithTimeout(ctx, answerTime(d.plan))
+		_, err := d.book.Refresh(look)
+		cancel()
+		if err != nil {
+			continue // look again
+		}
+		if err := d.yields(); err != nil {
+			stop(err)
+			return
+		}
+	}
+}
+
+// again looks once more whether somebody has begun something.
+func (d *drill) again(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime(d.plan))
+	defer cancel()
+	if _, err := d.book.Refresh(ctx); err != nil {
+		return err
+	}
+	return d.yields()
+}
+
+// yields is why the drill has to make room; nil: it has not.
+func (d *drill) yields() error {
+	for _, s := range Runs(d.book) {
+		// Also one that is over by now: the images are not as they were.
+		if s.End == nil || !d.known[s.Run.ID] {
+			return refusal("drill again when it is over", "the %s %s has begun", s.Run.Runbook, s.Run.ID)
+		}
+	}
+	for _, u := range d.units {
+		for _, i := range u.images {
+			if h := d.book.Halted(i.ref); h != nil {
+				return &Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}
+			}
+		}
+	}
+	return nil
+}
+
+// store records the report.
+func (d *drill) store(ctx context.Context) error {
+	if d.ledger == nil {
+		var err error
+		if d.ledger, err = openDrills(context.WithoutCancel(ctx), d.plan, d.sites); err != nil {
+			return fmt.Errorf("the report could not be recorded: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*answerTime(d.plan))
+	defer cancel()
+	err := storeReport(ctx, d.ledger, &d.report)
+	return errors.Join(err, d.ledger.Close(ctx))
+}
+
+// maxReport is how large a report may be that is recorded, in bytes.
+const maxReport = 60 << 10
+
+// storeReport records a report at every site that answers. Of a very large one, what
+// went well is summed up.
+func storeReport(ctx context.Context, ledger *Book, r *report.Report) error {
+	fail := func(err error) error { return fmt.Errorf("the report could not be recorded: %w", err) }
+	bounded, err := report.Bound(r, maxReport)
+	if err != nil {
+		return fail(err)
+	}
+	body, err := report.Encode(bounded)
+	if err != nil {
+		return fail(err)
+	}
+	if err := ledger.Append(ctx, Entry{Kind: EntryReport, Run: r.ID, Body: body}); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// recordedReports are those of a ledger, the oldest first.
+func recordedReports(entries []Entry) []report.Report {
+	var out []report.Report
+	for i := range entries {
+		if entries[i].Kind != EntryReport {
+			continue
+		}
+		if r, err := report.Parse(entries[i].Body); err == nil {
+			out = append(out, *r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
+	return out
+}
+
+// DrillLeft is something of a drill that has ended, or should have.
+type DrillLeft struct {
+	Drill string `json:"drill"` // its id
+	Site  string `json:"site"`
+	// Image is a clone, or the image of Snapshot.
+	Image    replay.ImageRef `json:"image"`
+	Snapshot string          `json:"snapshot,omitempty"`
+	Until    time.Time       `json:"until"` // when it was to be gone
+	Removed  bool            `json:"removed"`
+	Note     string          `json:"note,omitempty"`
+}
+
+// words tell of it in one line.
+func (l *DrillLeft) words() string {
+	what := l.Image.String()
+	if l.Snapshot != "" {
+		what += "@" + l.Snapshot
+	}
+	if l.Removed {
+		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, what, l.Site)
+	}
+	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, what, l.Site, l.Note)
+}
+
+func sortLeft(left []DrillLeft) {
+	slices.SortFunc(left, func(a, b DrillLeft) int {
+		return cmp.Or(strings.Compare(a.Drill, b.Drill), strings.Compare(a.Site, b.Site), a.Image.Compare(b.Image), strings.Compare(a.Snapshot, b.Snapshot))
+	})
+}

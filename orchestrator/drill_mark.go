@@ -1,0 +1,122 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// drillPrefix begins the name of everything that a drill makes.
+const drillPrefix = "drover-drill-"
+
+// drillTimeForm is a time in a name, in UTC.
+const drillTimeForm = "20060102T150405Z"
+
+// drillMark tells whose something is that a drill has made, and until when it may
+// be needed. It is the name of the drill's snapshots, and begins that of its clones.
+type drillMark struct {
+	plan  string // digest of its name
+	id    string // of the drill, such as drill-20261129T020000Z-ab12
+	until time.Time
+}
+
+// newDrillMark marks what a drill of the plan makes.
+func newDrillMark(plan *plans.Plan, id string, until time.Time) drillMark {
+	return drillMark{plan: digest(plan.Name), id: id, until: until.UTC().Truncate(time.Second)}
+}
+
+// snapshot is the name of the drill's snapshot of each image.
+func (m drillMark) snapshot() string {
+	return fmt.Sprintf("%s%s-%s-until-%s", drillPrefix, m.plan, shortRun(m.id), m.until.Format(drillTimeForm))
+}
+
+// clone is the name of what is brought up of an image, whatever namespace that is in.
+func (m drillMark) clone(ref replay.ImageRef) string {
+	name := m.snapshot() + "."
+	if ref.Namespace != "" {
+		name += ref.Namespace + "."
+	}
+	return name + ref.Name
+}
+
+// parseDrillMark reads a name; ok is false where no drill has given it.
+func parseDrillMark(name string) (m drillMark, ok bool) {
+	rest, ok := strings.CutPrefix(name, drillPrefix)
+	if !ok {
+		return m, false
+	}
+	rest, _, _ = strings.Cut(rest, ".")
+	head, until, ok := strings.Cut(rest, "-until-")
+	if !ok {
+		return m, false
+	}
+	var id string
+	if m.plan, id, ok = strings.Cut(head, "-"); !ok {
+		return m, false
+	}
+	var err error
+	m.id = string(Drill) + "-" + id
+	m.until, err = time.Parse(drillTimeForm, until)
+	return m, err == nil
+}
+
+// drillPlaces are the pools and namespaces in which drills of the plan bring images
+// up.
+func drillPlaces(plan *plans.Plan) []replay.Pool {
+	var out []replay.Pool
+	seen := map[replay.Pool]bool{}
+	add := func(p replay.Pool) {
+		if !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	drills := append([]plans.Drill{plans.AdHocDrill(plan)}, plan.Drills...)
+	for i := range drills {
+		for j := range plan.Pools {
+			add(drillPlace(&drills[i], plan.Pools[j].Name))
+		}
+	}
+	return out
+}
+
+// DrillUsers names the cephx users that the plan's drills give to their checks.
+func DrillUsers(plan *plans.Plan) (users []string) {
+	for i := range plan.Drills {
+		if user := plan.Drills[i].User; user != "" && !slices.Contains(users, user) {
+			users = append(users, user)
+		}
+	}
+	return users
+}
+
+// DrillPlaces are where the drills of a user bring images up, and the pools of these.
+func DrillPlaces(plan *plans.Plan, user string) (places []replay.Pool, parents []string) {
+	for i := range plan.Drills {
+		if plan.Drills[i].User != user {
+			continue
+		}
+		for j := range plan.Pools {
+			pool := plan.Pools[j].Name
+			if place := drillPlace(&plan.Drills[i], pool); !slices.Contains(places, place) {
+				places = append(places, place)
+			}
+			if !slices.Contains(parents, pool) {
+				parents = append(parents, pool)
+			}
+		}
+	}
+	return places, parents
+}
+
+// drillPlace is where a drill brings the images of a pool up.
+func drillPlace(d *plans.Drill, pool string) replay.Pool {
+	if d.Pool != "" {
+		pool = d.Pool
+	}
+	return replay.Pool{Name: pool, Namespace: d.Namespace}
+}

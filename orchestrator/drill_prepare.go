@@ -1,0 +1,283 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// prepare looks at the sites and chooses what is rehearsed; it changes nothing.
+func (d *drill) prepare(ctx context.Context) error {
+	book, obs, stands, err := before(ctx, d.plan, d.sites, d.scope())
+	if err != nil {
+		return err
+	}
+	d.book, d.known = book, map[string]bool{}
+	for _, s := range Runs(book) {
+		d.known[s.Run.ID] = true
+	}
+	if stands, err = d.chosen(stands); err != nil {
+		return err
+	}
+	if err := d.direction(obs, stands); err != nil {
+		return err
+	}
+	for i := range obs.Sites {
+		if obs.Sites[i].Fault == nil {
+			d.report.Versions["ceph at "+obs.Sites[i].Name] = obs.Sites[i].Identity.Release
+		}
+	}
+	var c checks
+	d.checkSecondary(&c, obs)
+	checkRecords(&c, d.plan, book, stands, Drill)
+	if err := c.refused(true); err != nil {
+		return err
+	}
+	if err := d.room(ctx, stands); err != nil {
+		return err
+	}
+	d.v = newVerification(d.plan, d.sites, VerifyOptions{}, verifyLimits(d.plan, nil))
+	d.copies, d.sources = newLookout(d.sites, d.to), newLookout(d.sites, d.from)
+	d.copies.detail = replay.WithHeader // user snapshots are in it
+	d.assemble(obs, stands)
+	return nil
+}
+
+// scope is what the options choose; that of the drill itself has globs.
+func (d *drill) scope() Scope { return d.options.Scope }
+
+// chosen keeps the images that the drill names, with the groups that they are in.
+func (d *drill) chosen(stands []stand) ([]stand, error) {
+	asked := d.options.Scope
+	if len(asked.Images)+len(asked.Groups)+len(asked.Waves) > 0 || len(d.spec.Images)+len(d.spec.Groups) == 0 {
+		return stands, nil
+	}
+	groups := map[string]bool{}
+	for _, name := range d.spec.Groups {
+		groups[name] = true
+	}
+	named := make([]bool, len(stands))
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		named[i] = slices.ContainsFunc(d.spec.Images, func(r plans.ImageRef) bool { return r.Matches(ref.Pool.Name, ref.Namespace, ref.Name) })
+		if group := d.plan.GroupOf(ref.Pool.Name, ref.Namespace, ref.Name); named[i] && group != nil {
+			groups[group.Name] = true
+		}
+	}
+	var out []stand
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		group := d.plan.GroupOf(ref.Pool.Name, ref.Namespace, ref.Name)
+		if named[i] || group != nil && groups[group.Name] {
+			out = append(out, stands[i])
+		}
+	}
+	if len(out) == 0 {
+		return nil, refusal("drover status shows the plan's images", "no image is there that drill %s names", d.spec.Name)
+	}
+	return out, nil
+}
+
+// direction tells which site is tested, and which is primary. In a plan of two sites
+// of which the other has become primary since, it is the one that is secondary now.
+func (d *drill) direction(obs *Observation, stands []stand) error {
+	if len(stands) == 0 {
+		return refusal("drover plan apply protects images", "there is no image to rehearse")
+	}
+	d.to = d.spec.Site
+	if d.to == "" {
+		return refusal("say which: --site SITE", "the plan has several secondaries, and the drill names none")
+	}
+	if d.plan.Site(d.to) == nil {
+		return refusal("name a site of the plan", "no site %q", d.to)
+	}
+	primaries := map[string]int{}
+	for i := range stands {
+		for _, site := range stands[i].primaries() {
+			primaries[site]++
+		}
+	}
+	if len(d.plan.Sites) == 2 {
+		d.from = otherSites(d.plan, d.to)[0]
+		if d.options.Site == "" && primaries[d.to] > 0 && primaries[d.from] == 0 && obs.Site(d.from).Fault == nil {
+			d.from, d.to = d.to, d.from
+			d.notef("%s is primary now, so that the copies at %s are rehearsed", d.from, d.to)
+		}
+	} else {
+		d.from = d.plan.Primary
+		for site, n := range primaries {
+			if site != d.to && n > primaries[d.from] {
+				d.from = site
+			}
+		}
+	}
+	d.report.From, d.report.To = d.from, d.to
+	if fault := obs.Site(d.from).Fault; fault != nil {
+		d.lost = true
+		d.notef("%s does not answer (%s): what %s holds is brought up as copies", d.from, replay.WithoutSite(d.from, fault.What), d.to)
+	}
+	return nil
+}
+
+func (d *drill) checkSecondary(c *checks, obs *Observation) {
+	check := c.add("secondary answers", "%s answers", d.to)
+	if fault := obs.Site(d.to).Fault; fault != nil {
+		check.failf(d.to, fault.Hint, "%s does not answer: %s", d.to, replay.WithoutSite(d.to, fault.What))
+	}
+}
+
+// room sees that the pools of the clones have room: clones take what is written to
+// them; copies, what the images hold.
+func (d *drill) room(ctx context.Context, stands []stand) error {
+	site, err := d.sites.Site(d.to)
+	if err != nil {
+		return err
+	}
+	needed := map[string]uint64{}
+	var refs []replay.ImageRef
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		needed[drillPlace(&d.spec, ref.Pool.Name).Name] += 0
+		if e := stands[i].site(d.to); e != nil && e.Image != nil {
+			refs = append(refs, ref)
+		}
+	}
+	if d.lost {
+		for _, ref := range refs {
+			n, err := preserveEstimate(ctx, site, []replay.ImageRef{ref})
+			if err != nil {
+				return err
+			}
+			needed[drillPlace(&d.spec, ref.Pool.Name).Name] += n[ref.Pool.Name]
+		}
+	}
+	var short []error
+	for pool, n := range needed {
+		err := roomInPool(ctx, site, pool, n, int(d.plan.Runbooks.MinFree))
+		if errors.Is(err, ErrRefused) {
+			err = refusal("make room there (ceph df), lower runbooks.min_free, or give the drill another pool", "there is no room for the drill: %s", firstLine(err))
+		}
+		short = append(short, err)
+	}
+	return replay.OneLine(short...)
+}
+
+func firstLine(err error) string { return faultOf(err).What }
+
+// assemble makes units of the images; those that could not serve are in the report.
+func (d *drill) assemble(obs *Observation, stands []stand) {
+	var images []RunImage
+	index := map[replay.ImageRef]*stand{}
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		index[ref] = &stands[i]
+		images = append(images, RunImage{Ref: ref, Mode: stands[i].mode})
+	}
+	var objective time.Duration
+	for _, unit := range unitsOf(d.plan, images) {
+		u := &drillUnit{name: unit.Name, group: unit.Group, wave: unit.Wave}
+		fit := true
+		for _, image := range unit.Images {
+			s := index[image.Ref]
+			i := d.image(s, unit)
+			if why := d.unfit(s); why != "" {
+				fit = false
+				d.report.Images[i.at].Verdict, d.report.Images[i.at].Why = report.Failed, why
+			}
+			if s.evidence.Objective > 0 && (objective == 0 || s.evidence.Objective < objective) {
+				objective = s.evidence.Objective
+			}
+			u.images = append(u.images, i)
+		}
+		if fit {
+			d.units = append(d.units, u)
+			continue
+		}
+		for _, i := range u.images {
+			if r := &d.report.Images[i.at]; r.Verdict == "" {
+				r.Verdict, r.Why = report.Failed, "group "+unit.Group+" comes up as one, and another image of it cannot"
+			}
+		}
+	}
+	d.report.Objectives.RPOSeconds = seconds(objective)
+	d.planChecks()
+	d.total = len(d.units) + len(d.checks)
+}
+
+// image enters an image into the report.
+func (d *drill) image(s *stand, unit RunUnit) *drillImage {
+	ref := s.evidence.Ref
+	i := &drillImage{
+		ref: ref, mode: s.mode, stand: s, at: len(d.report.Images),
+		clone:  drillPlace(&d.spec, ref.Pool.Name).Image(d.mark.clone(ref)),
+		target: &verifyTarget{ref: ref, mode: s.mode, primary: d.from, secondaries: []string{d.to}, at: map[string]replay.Image{}, unread: map[string]error{}},
+	}
+	for k := range s.evidence.Sites {
+		if e := &s.evidence.Sites[k]; e.Err == nil && e.Image != nil {
+			i.target.at[e.Site] = *e.Image
+		}
+	}
+	d.report.Images = append(d.report.Images, report.Image{
+		Image: ref.String(), Mode: string(s.mode), Group: unit.Group, Wave: unit.Wave, Bytes: i.target.at[d.to].Size,
+	})
+	return i
+}
+
+// unfit is why an image could not serve at the secondary now; "" where it could.
+func (d *drill) unfit(s *stand) string {
+	at, there := s.primaries(), s.site(d.to)
+	switch {
+	case s.verdict.State == replay.SplitBrain || len(at) > 1:
+		return "split-brain: " + splitWords(s)
+	case there == nil || there.Err != nil:
+		return "its copy at " + d.to + " cannot be read" + s.unreadWords()
+	case there.Image == nil:
+		return d.to + " has no copy"
+	case there.Image.Role == replay.RolePrimary:
+		return "it is primary at " + d.to + ": a drill rehearses a secondary"
+	case !there.Image.Mirrored():
+		return "it is not mirrored at " + d.to
+	case d.lost:
+		return d.unfitLost(there)
+	case len(at) == 0:
+		return "it is primary nowhere" + s.unreadWords()
+	case at[0] != d.from:
+		return fmt.Sprintf("it is primary at %s, not at %s", at[0], d.from)
+	}
+	switch copied := s.copyAt(d.to); {
+	case copied == nil:
+		return "nothing is known of its copy at " + d.to
+	case copied.State == replay.Syncing || copied.State == replay.Enabling || copied.State == replay.Resyncing:
+		return "its first sync to " + d.to + " is not over"
+	}
+	return ""
+}
+
+// unfitLost is why a copy could not serve while its primary is away. Whether a first
+// sync is over in journal mode only its primary's journal tells for certain; rbd-mirror
+// says it too, as long as it reports.
+func (d *drill) unfitLost(there *replay.SiteEvidence) string {
+	if there.Image.Mode == replay.ModeSnapshot && wholeMirrorSnapshot(there.Image) == nil {
+		return "its first sync to " + d.to + " was not over: no mirror snapshot is whole there"
+	}
+	if syncPercent(there) >= 0 {
+		return "its first sync to " + d.to + " was not over"
+	}
+	return ""
+}
+
+// wholeMirrorSnapshot is the newest complete mirror snapshot of a copy.
+func wholeMirrorSnapshot(image *replay.Image) *replay.Snapshot {
+	for k := range slices.Backward(image.Snapshots) {
+		if s := &image.Snapshots[k]; s.Mirror != nil && s.Mirror.Complete {
+			return s
+		}
+	}
+	return nil
+}

@@ -1,0 +1,291 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+const (
+	// sweepAtOnce is how many images are cleaned at a time.
+	sweepAtOnce = 16
+	// tearDownAtOnce is the same at the end of a drill: nobody waits for it, and
+	// replay has to bring each removal to the secondary besides its other work.
+	tearDownAtOnce = 4
+)
+
+// tearDown removes all that the drill has made, also where ctx has ended.
+func (d *drill) tearDown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	defer cancel()
+	_ = d.timed("remove", "", "", func() (string, error) { return "", d.removeAll(ctx) })
+}
+
+func (d *drill) removeAll(ctx context.Context) error {
+	var images []*drillImage
+	for _, u := range d.units {
+		images = append(images, u.images...)
+	}
+	errs := make([]error, len(images))
+	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
+		i := images[k]
+		var clone, snapshot error
+		if i.cloned {
+			if site, err := d.sites.Site(d.to); err == nil {
+				clone = removeClone(ctx, site, i.clone, d.lost)
+			}
+		}
+		if i.snapshot {
+			snapshot = d.removeSnapshot(ctx, i)
+		}
+		if clone != nil {
+			d.leftf("%s at %s: %v", i.clone, d.to, clone)
+		}
+		if snapshot != nil {
+			d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.from, snapshot)
+		}
+		errs[k] = errors.Join(clone, snapshot)
+	})
+	var wg sync.WaitGroup
+	for _, i := range images {
+		if !i.snapshot || d.lost {
+			continue
+		}
+		wg.Go(func() {
+			if err := d.awaitGone(ctx, i); err != nil {
+				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+			}
+		})
+	}
+	wg.Wait()
+	return replay.OneLine(errs...)
+}
+
+// removeSnapshot removes a snapshot at the primary, which may have become another one
+// since.
+func (d *drill) removeSnapshot(ctx context.Context, i *drillImage) error {
+	err := d.v.remove(ctx, i.ref, d.from, i.mode, d.mark.snapshot())
+	if err == nil {
+		return nil
+	}
+	for _, other := range otherSites(d.plan, d.from) {
+		if site, open := d.sites.Site(other); open == nil {
+			if image, look := site.Image(ctx, i.ref); look == nil && image.Role == replay.RolePrimary {
+				return d.v.remove(ctx, i.ref, other, i.mode, d.mark.snapshot())
+			}
+		}
+	}
+	return err
+}
+
+func (d *drill) leftf(format string, args ...any) {
+	d.made.Lock()
+	defer d.made.Unlock()
+	d.report.Left = append(d.report.Left, oneLine(fmt.Sprintf(format, args...)))
+}
+
+// removeClone removes what a drill has brought up, with the snapshots that a check
+// has taken of it. A client that has it open still may take a while to let go. copied:
+// it may be a copy, and half of one.
+func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied bool) error {
+	image, err := site.Image(ctx, ref)
+	if err != nil && !errors.Is(err, replay.ErrNotFound) {
+		return err
+	}
+	for _, s := range image.Snapshots {
+		if s.Kind == replay.SnapshotUser {
+			if err := site.RemoveSnapshot(ctx, ref, s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := removePartial(ctx, site, ref, partialPatience); err != nil || !copied {
+		return err
+	}
+	return removePartial(ctx, site, ref.Image(ref.Name+partialSuffix), 0)
+}
+
+// sweepDrills removes what drills have left that are not at work any more: mine says
+// of which. It answers with what it found, also where that could not be removed. The
+// caller holds the lease of the plan's drills.
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
+	left := findLeft(ctx, plan, sites, mine)
+	forEach(ctx, len(left), sweepAtOnce, func(k int) {
+		l := &left[k]
+		if l.Snapshot != "" {
+			return // clones first
+		}
+		site, err := sites.Site(l.Site)
+		if err == nil {
+			err = removeClone(ctx, site, l.Image, true)
+		}
+		l.settle(err)
+	})
+	forEach(ctx, len(left), sweepAtOnce, func(k int) {
+		if l := &left[k]; l.Snapshot != "" {
+			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
+		}
+	})
+	return left
+}
+
+func (l *DrillLeft) settle(err error) {
+	if l.Removed = err == nil; !l.Removed {
+		l.Note = oneLine(err.Error())
+	}
+}
+
+// removeDrillSnapshot removes a snapshot where its image may be changed; from a copy it
+// goes by replay.
+func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+	site, err := sites.Site(l.Site)
+	if err != nil {
+		return err
+	}
+	image, err := site.Image(ctx, l.Image)
+	if err != nil {
+		return err
+	}
+	if image.Role == replay.RoleSecondary {
+		return errors.New("it goes when replay brings its removal at the primary")
+	}
+	if err := site.RemoveSnapshot(ctx, l.Image, l.Snapshot); err != nil && !errors.Is(err, replay.ErrNotFound) {
+		return err
+	}
+	if image.Role == replay.RolePrimary && image.Mode == replay.ModeSnapshot {
+		_, err = visitMirrorSnapshot(ctx, plan, sites, l.Site, l.Image, "mirror snapshot of a drill")
+	}
+	return err
+}
+
+// findLeft looks for what drills have made at all sites that answer.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
+	var (
+		mu  sync.Mutex
+		out []DrillLeft
+		wg  sync.WaitGroup
+	)
+	add := func(site string, ref replay.ImageRef, snapshot, name string) {
+		if m, ok := parseDrillMark(name); ok && mine(m) {
+			mu.Lock()
+			defer mu.Unlock()
+			out = append(out, DrillLeft{Drill: m.id, Site: site, Image: ref, Snapshot: snapshot, Until: m.until})
+		}
+	}
+	for _, wanted := range plan.Sites {
+		site, err := sites.Site(wanted.Name)
+		if err != nil {
+			continue
+		}
+		for _, place := range drillPlaces(plan) {
+			wg.Go(func() {
+				images, _ := listPool(ctx, plan, site, place, 0) // one that is not there holds nothing
+				for _, image := range images {
+					add(wanted.Name, image.Ref, "", image.Ref.Name)
+				}
+			})
+		}
+		for i := range plan.Pools {
+			wg.Go(func() {
+				images, _ := listPool(ctx, plan, site, poolOf(&plan.Pools[i]), replay.WithHeader) // found the next time
+				for _, image := range images {
+					for _, s := range image.Snapshots {
+						if s.Kind == replay.SnapshotUser {
+							add(wanted.Name, image.Ref, s.Name, s.Name)
+						}
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	sortLeft(out)
+	return out
+}
+
+// SweepDrills removes what drills of the plan have left that are not at work any
+// more. It fails with [ErrLeased] while one is.
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLeft, error) {
+	ledger, err := openDrills(ctx, plan, sites)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := ledger.Lease(ctx, "sweep")
+	if err != nil {
+		return nil, errors.Join(err, ledger.Close(ctx))
+	}
+	own := digest(plan.Name)
+	left := sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
+	return left, errors.Join(lease.Release(ctx), ledger.Close(ctx))
+}
+
+// replicated sees that replay has gone on, and that every copy is within its
+// objective again.
+func (d *drill) replicated(ctx context.Context) error {
+	if d.lost {
+		return nil
+	}
+	return d.timed("replication", "", d.to, func() (string, error) {
+		limit := time.Now().Add(replicatedTime)
+		for {
+			late := d.late(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return "", contextCause(ctx)
+			case len(late) == 0:
+				return "the drill's snapshots came by replay, and every copy replays within its objective", nil
+			case time.Now().After(limit):
+				for i, why := range late {
+					d.failed(ctx, i, errors.New(why))
+				}
+				return "", fmt.Errorf("replication of %s is not as it was before the drill", plural(uint64(len(late)), "image", "images"))
+			}
+			pause(ctx, awaitMost)
+		}
+	})
+}
+
+// replicatedTime is how long replay may take to be as it was.
+const replicatedTime = time.Minute
+
+// late are the copies that do not replay within their objective.
+func (d *drill) late(ctx context.Context) map[*drillImage]string {
+	_, stands := surveyOf(ctx, d.plan, d.sites)
+	out := map[*drillImage]string{}
+	for _, u := range d.units {
+		for _, i := range u.images {
+			if d.report.Images[i.at].Verdict != report.Passed {
+				continue
+			}
+			s := find(stands, i.ref)
+			if s == nil {
+				out[i] = "after the drill it is not there any more"
+				continue
+			}
+			copied := s.copyAt(d.to)
+			lag := s.evidence.Objective
+			switch {
+			case copied == nil || copied.State != replay.Replaying:
+				out[i] = "after the drill it does not replay" + problemAt(s, d.to)
+			case lag > 0 && copied.Lag.Seconds != nil && *copied.Lag.Seconds > lag:
+				out[i] = fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), lag)
+			}
+		}
+	}
+	return out
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

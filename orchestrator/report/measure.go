@@ -1,0 +1,57 @@
+package report
+
+// Outcome is how what was achieved stands to what the plan asks for.
+type Outcome string
+
+// The outcomes.
+const (
+	Met        Outcome = "met"
+	Missed     Outcome = "missed"
+	Unmeasured Outcome = "not measured" // there is an objective
+	Unasked    Outcome = "no objective"
+)
+
+// Measure is one objective beside what was achieved.
+type Measure struct {
+	Name      string   // RPO or RTO
+	Means     string   // in words
+	Objective float64  // in seconds; 0: none
+	Achieved  *float64 // in seconds; nil: it could not be measured
+	Outcome   Outcome
+}
+
+// Measures are the RPO, then the RTO.
+func (r *Report) Measures() []Measure { return measures(r.Objectives, r.Achieved) }
+
+// Measures are the RPO, then the RTO.
+func (s *Summary) Measures() []Measure { return measures(s.Objectives, s.Achieved) }
+
+func measures(o Objectives, a Achieved) []Measure {
+	return []Measure{
+		measure("RPO", "age of the oldest data that were brought up", o.RPOSeconds, a.RPOSeconds),
+		measure("RTO", "from the beginning until the last check was green", o.RTOSeconds, a.RTOSeconds),
+	}
+}
+
+func measure(name, means string, objective float64, achieved *float64) Measure {
+	m := Measure{Name: name, Means: means, Objective: objective, Achieved: achieved}
+	switch {
+	case objective <= 0:
+		m.Outcome = Unasked
+	case achieved == nil:
+		m.Outcome = Unmeasured
+	case *achieved > objective:
+		m.Outcome = Missed
+	default:
+		m.Outcome = Met
+	}
+	return m
+}
+
+// asked is the objective for people.
+func (m *Measure) asked() string {
+	if m.Objective <= 0 {
+		return "none"
+	}
+	return span(m.Objective)
+}

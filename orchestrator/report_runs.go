@@ -1,0 +1,178 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+)
+
+// Reports tells of all drills and runs of a plan that are recorded at the sites that
+// answer, the oldest first. A drill leaves a report; that of a run is made of its own
+// records. Faults are the sites that could not be read, where others could.
+func Reports(ctx context.Context, plan *plans.Plan, sites *Sites) (reports []report.Report, faults map[string]error, err error) {
+	drills, err := openDrills(ctx, plan, sites)
+	if err != nil {
+		return nil, nil, err
+	}
+	book, err := ReadBook(ctx, plan, sites)
+	if err != nil {
+		return nil, nil, err
+	}
+	reports, faults = recordedReports(drills.Entries()), drills.Faults()
+	stories := Runs(book)
+	for i := range stories {
+		stories[i].Account(book)
+		reports = append(reports, reportOfRun(&stories[i]))
+	}
+	for site, err := range book.Faults() {
+		if faults[site] == nil {
+			faults[site] = err
+		}
+	}
+	slices.SortStableFunc(reports, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
+	return reports, faults, nil
+}
+
+// FindReport finds one by its id, or the newest of a drill by its name; "" is the
+// newest of all.
+func FindReport(reports []report.Report, name string) (*report.Report, error) {
+	for i := range slices.Backward(reports) {
+		if r := &reports[i]; name == "" || r.ID == name || r.Name == name {
+			return r, nil
+		}
+	}
+	if name == "" {
+		return nil, refusal("drover drill FILE makes one", "nothing is recorded that could be reported")
+	}
+	return nil, refusal("drover report list FILE shows all", "no drill or run %q is recorded", name)
+}
+
+// runVerdicts are what the outcomes of runs come to.
+var runVerdicts = map[RunOutcome]report.Verdict{
+	RunDone: report.Passed, RunIncomplete: report.Failed, RunAborted: report.Aborted, RunGivenUp: report.Aborted,
+}
+
+// reportOfRun makes the report of a run from its records.
+func reportOfRun(s *RunStory) report.Report {
+	r := report.Report{
+		Version: report.Version, ID: s.Run.ID, Kind: string(s.Run.Runbook), Plan: s.Run.Plan, Fingerprint: s.Run.Fingerprint,
+		From: s.Run.From, To: s.Run.To, By: s.Run.By, Trigger: "person", Reason: s.Run.Reason,
+		Began: s.Run.Began, Ended: s.Run.Began, Verdict: report.Aborted, Why: "it is not over: " + resumeHint(&s.Run),
+		Versions: map[string]string{}, Images: []report.Image{}, Checks: []report.Check{}, Steps: []report.Step{},
+	}
+	for i := range s.Steps {
+		reportStep(&r, &s.Steps[i])
+	}
+	outcomes := map[string]*UnitReport{}
+	if s.End != nil {
+		r.Verdict, r.Why, r.Ended = runVerdicts[s.End.Outcome], s.End.Why, s.End.Ended
+		if r.Verdict == "" {
+			r.Verdict, r.Why = report.Aborted, "outcome "+string(s.End.Outcome)
+		}
+		r.Notes = append(r.Notes, s.End.Notes...)
+		for i := range s.End.Units {
+			outcomes[s.End.Units[i].Unit.Name] = &s.End.Units[i]
+		}
+		if r.Verdict == report.Passed {
+			took := max(seconds(r.Ended.Sub(r.Began)), 0)
+			r.Achieved.RTOSeconds = &took
+		}
+	}
+	for i := range s.Run.Units {
+		reportUnit(&r, &s.Run, &s.Run.Units[i], outcomes[s.Run.Units[i].Name])
+	}
+	for _, left := range s.Run.Left {
+		r.Images = append(r.Images, report.Image{Image: left.Ref.String(), Verdict: report.Skipped, Why: left.Why})
+	}
+	for _, out := range s.ShutOut {
+		r.Notes = append(r.Notes, fmt.Sprintf("shut out: %s", out.Who))
+	}
+	return r
+}
+
+// reportStep enters a step that has ended; those that prove something count as checks.
+func reportStep(r *report.Report, s *StepStory) {
+	if s.Phase == PhaseIntent {
+		return
+	}
+	of := s.Unit
+	if s.Image != nil {
+		of = s.Image.String()
+	}
+	began := s.At.Add(-s.Took)
+	good := s.Phase == PhaseDone || s.Phase == PhaseAlready
+	note := s.Evidence
+	if s.Fault != "" {
+		note = s.Fault
+	}
+	if r.Ended.Before(s.At) {
+		r.Ended = s.At
+	}
+	names := map[StepKind]string{StepProve: "caught up", StepVerify: "roles", StepCompare: "same content", StepAlone: "alone"}
+	if name, isCheck := names[s.Kind]; isCheck && s.Image != nil {
+		c := report.Check{Name: name, How: "builtin " + string(s.Kind), Per: plans.PerImage, Of: of, Verdict: report.Passed, Output: note, Began: began, Seconds: seconds(s.Took)}
+		if !good {
+			c.Verdict, c.Why, c.Output = report.Failed, note, ""
+		}
+		r.Checks = append(r.Checks, c)
+		return
+	}
+	r.Steps = append(r.Steps, report.Step{Name: string(s.Kind), Of: of, Site: s.Site, Began: began, Seconds: seconds(s.Took), OK: good, Note: note})
+}
+
+// reportUnit enters the images of a unit.
+func reportUnit(r *report.Report, run *Run, u *RunUnit, end *UnitReport) {
+	for i := range u.Images {
+		image := &u.Images[i]
+		out := report.Image{Image: image.Ref.String(), Mode: string(image.Mode), Group: u.Group, Wave: u.Wave, Verdict: report.Aborted}
+		switch {
+		case end == nil:
+		case end.Outcome == UnitMoved:
+			out.Verdict = report.Passed
+		case end.Outcome == UnitNotBegun || end.Outcome == UnitUntouched:
+			out.Verdict, out.Why = report.Skipped, end.Why
+		default:
+			out.Verdict, out.Why = report.Failed, string(end.Outcome)+": "+end.Why
+		}
+		none := 0.0
+		switch {
+		case run.Runbook == Switchover:
+			out.RPOSeconds = &none
+		case image.Loss != nil:
+			out.Lost = lossWords(image.Loss)
+			if out.RPOSeconds = image.Loss.Seconds; image.Loss.Final {
+				out.RPOSeconds = &none
+			}
+		}
+		if age := out.RPOSeconds; age != nil && (r.Achieved.RPOSeconds == nil || *age > *r.Achieved.RPOSeconds) {
+			r.Achieved.RPOSeconds = age
+		}
+		r.Images = append(r.Images, out)
+	}
+}
+
+// lossWords tell in a line what was given up.
+func lossWords(l *Loss) string {
+	if l.Final {
+		return "nothing"
+	}
+	var parts []string
+	if l.Entries != nil {
+		parts = append(parts, plural(uint64(max(*l.Entries, 0)), "journal entry", "journal entries"))
+	}
+	if l.Bytes != nil {
+		parts = append(parts, sizeText(uint64(max(*l.Bytes, 0))))
+	}
+	if l.Seconds != nil {
+		parts = append(parts, time.Duration(*l.Seconds*float64(time.Second)).Round(time.Second).String()+" of writes")
+	}
+	if len(parts) == 0 {
+		return "unknown: " + l.Why
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,43 @@
+package orchestrator
+
+import (
+	"slices"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/replay"
+)
+
+// aloneTold is for how long no site may give the watch its lease, though some answer,
+// until that is told: whoever was cut off has it back within a few tries.
+const aloneTold = time.Minute
+
+// aloneSignals tell that the watch can only look, where sites answer and let it have no
+// lease, and add to each split-brain that nobody halts it.
+func (w *Watch) aloneSignals(acts bool, result *CheckResult) {
+	if acts {
+		w.aloneSince = time.Time{}
+		return
+	}
+	why := w.Standing().Why
+	for i := range result.Signals {
+		if s := &result.Signals[i]; tellsOfSplit(replay.ProblemCode(s.Code)) {
+			s.What += "; Drover cannot halt it, as no site lets it have the lease to: " + why
+		}
+	}
+	now := time.Now()
+	switch {
+	case len(result.Blind) == len(w.plan.Sites):
+		w.aloneSince = time.Time{} // that is told as such
+	case w.aloneSince.IsZero():
+		w.aloneSince = now
+	case now.Sub(w.aloneSince) >= aloneTold:
+		what := "Drover sees the plan's images and can do nothing, so that no split-brain is halted: " + why
+		result.Signals = append(result.Signals, signal(SignalCannotAct, "", what, "check Drover's caps at the sites, and that the plan's first pool can be written to: drover status "+w.plan.File))
+	}
+}
+
+// CannotAct reports whether sites answer the watch, and it can only look all the same.
+func (r *CheckResult) CannotAct() bool {
+	return slices.ContainsFunc(r.Signals, func(s alert.Signal) bool { return s.Code == SignalCannotAct })
+}

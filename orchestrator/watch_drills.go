@@ -1,0 +1,186 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/drover-io/drover/orchestrator/alert"
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+)
+
+// drillSlot names the schedule of a drill in the history.
+func drillSlot(name string) string { return "drill " + name }
+
+// drillsEvery is how often a watch looks for reports of others, and for what killed
+// drills have left.
+const drillsEvery = 10 * time.Minute
+
+// drillLog is what a watch knows of the plan's drills.
+type drillLog struct {
+	turn sync.Mutex // of the scheduled drills, which do not run side by side
+
+	mu sync.Mutex // guards what follows
+	// last is the newest of each drill that has passed or failed; tried, the newest at
+	// all.
+	last, tried map[string]report.Summary
+	began       time.Time // of the tenure: what was due before is not known to be missing
+	left        []DrillLeft
+	unread      error
+	news        []report.Summary // since the last check
+}
+
+// drillOnSchedule makes the plan's drills at their times, for as long as the watch
+// acts, and sweeps what killed ones have left.
+func (w *Watch) drillOnSchedule(t *tenure) {
+	t.drills.began = w.options.Now()
+	var work sync.WaitGroup
+	for i := range w.plan.Drills {
+		spec := &w.plan.Drills[i]
+		if spec.Schedule == "" {
+			continue
+		}
+		times, err := plans.CronSchedule(spec.Schedule, spec.TimeZone)
+		if err != nil {
+			continue // a plan with such a line is refused
+		}
+		work.Go(func() { w.drillAt(t, spec.Name, times) })
+	}
+	for {
+		w.contain(func() { w.lookAtDrills(t) })
+		pause(t.ctx, drillsEvery)
+		if t.ctx.Err() != nil {
+			break
+		}
+	}
+	work.Wait()
+}
+
+// drillAt makes one drill at its times.
+func (w *Watch) drillAt(t *tenure, name string, times cron.Schedule) {
+	last := lastSlot(t.history.Entries(), drillSlot(name))
+	if last.IsZero() {
+		last = w.options.Now()
+		w.ranFor(t.ctx, t, drillSlot(name), last)
+	}
+	timer := Timer{Times: times, Last: last, Now: w.options.Now, Panicked: w.options.Panicked, Do: func(ctx context.Context, slot Slot) {
+		w.ranFor(ctx, t, drillSlot(name), slot.At)
+		t.drills.turn.Lock()
+		defer t.drills.turn.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		// What it comes to is in the report.
+		if r, _ := RunDrill(ctx, w.plan, t.sites, DrillOptions{Name: name, Trigger: "schedule", Version: w.options.Version}); r != nil {
+			t.drills.saw(report.Summarize(r))
+		}
+	}}
+	_ = timer.Run(t.ctx)
+}
+
+// saw notes a report, unless it is known or older than what is.
+func (l *drillLog) saw(s report.Summary) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tried == nil {
+		l.last, l.tried = map[string]report.Summary{}, map[string]report.Summary{}
+	}
+	if known, ok := l.tried[s.Name]; ok && (known.ID == s.ID || known.Began.After(s.Began)) {
+		return
+	}
+	l.tried[s.Name] = s
+	if s.Verdict == report.Passed || s.Verdict == report.Failed {
+		l.last[s.Name] = s
+	}
+	l.news = append(l.news, s)
+}
+
+// lookAtDrills reads the reports that are recorded, and sweeps.
+func (w *Watch) lookAtDrills(t *tenure) {
+	ledger, err := openDrills(t.ctx, w.plan, t.sites)
+	if err == nil {
+		for _, r := range recordedReports(ledger.Entries()) {
+			t.drills.saw(report.Summarize(&r))
+		}
+		err = ledger.Close(t.ctx)
+	}
+	var left []DrillLeft
+	if err == nil {
+		left, err = SweepDrills(t.ctx, w.plan, t.sites)
+	}
+	if errors.Is(err, ErrLeased) || t.ctx.Err() != nil {
+		return // a drill is at work
+	}
+	t.drills.mu.Lock()
+	defer t.drills.mu.Unlock()
+	t.drills.unread, t.drills.left = err, slices.DeleteFunc(left, func(l DrillLeft) bool {
+		// A snapshot at a secondary goes by replay, and has until its time to do so.
+		return l.Removed || w.options.Now().Before(l.Until)
+	})
+}
+
+// drillSignals tell of drills that have failed or are overdue, and of what they left.
+func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
+	l := &t.drills
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	result.Drills, l.news = l.news, nil
+	var out []alert.Signal
+	for i := range w.plan.Drills {
+		out = append(out, l.signals(w.plan, &w.plan.Drills[i], w.options.Now())...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.last)) {
+		known := slices.ContainsFunc(w.plan.Drills, func(d plans.Drill) bool { return d.Name == name })
+		if s := l.last[name]; !known && s.Verdict == report.Failed {
+			out = append(out, drillFailed(w.plan, &s))
+		}
+	}
+	for i := range l.left {
+		out = append(out, signal(SignalDrillLeft, l.left[i].Site, l.left[i].words(), "drover drill sweep "+shellLine(w.plan.File)))
+	}
+	return out
+}
+
+// signals are those of one drill of the plan.
+func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out []alert.Signal) {
+	last, done := l.last[d.Name]
+	if done && last.Verdict == report.Failed {
+		out = append(out, drillFailed(plan, &last))
+	}
+	times, err := plans.CronSchedule(d.Schedule, d.TimeZone)
+	if d.Schedule == "" || err != nil {
+		return out
+	}
+	since := l.began
+	if done {
+		since = last.Began
+	}
+	// It is overdue when it has missed a time by as long as until the next one.
+	due := times.Next(since)
+	if due.IsZero() || !now.After(times.Next(due).Add(d.Expiry.Std())) {
+		return out
+	}
+	why := "no drill was made"
+	if tried, ok := l.tried[d.Name]; ok && tried.Began.After(since) {
+		why = "the last one was " + string(tried.Verdict) + ": " + tried.Why
+	}
+	what := "never since the daemon began"
+	if done {
+		what = "last at " + last.Began.Format(evidenceTime)
+	}
+	return append(out, signal(SignalDrillOverdue, d.Site,
+		fmt.Sprintf("drill %s is overdue: it has passed or failed %s, and was due at %s; %s", d.Name, what, due.UTC().Format(evidenceTime), why),
+		"drover drill "+shellLine(plan.File, "--name", d.Name)))
+}
+
+func drillFailed(plan *plans.Plan, s *report.Summary) alert.Signal {
+	return signal(SignalDrillFailed, s.To, fmt.Sprintf("drill %s of %s has failed: %s", s.Name, s.Began.Format(evidenceTime), s.Why),
+		"drover report "+shellLine(plan.File, s.ID)+" shows all of it")
+}
