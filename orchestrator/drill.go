@@ -111,8 +111,7 @@ type drill struct {
 	lost  bool
 	units []*drillUnit
 
-	made sync.Mutex // held while anything of what follows is changed
-	// removed: what the drill has made is gone, so far as that could be.
+	made   sync.Mutex // held while anything of what follows is changed
 	report report.Report
 	checks []drillCheck
 	done   int
@@ -136,10 +135,11 @@ type drillImage struct {
 	clone  replay.ImageRef
 	at     int // in the report's images
 
-	carrier  uint64 // the mirror snapshot that brings the snapshot over
-	snapshot bool   // there may be one at the primary
-	cloned   bool   // there may be a clone
-	up       bool   // it can be used
+	carrier  uint64        // the mirror snapshot that brings the snapshot over
+	awaited  time.Duration // how long that took
+	snapshot bool          // there may be one at the primary
+	cloned   bool          // there may be a clone
+	up       bool          // it can be used
 }
 
 func newDrill(plan *plans.Plan, sites *Sites, spec plans.Drill, o DrillOptions) *drill {

@@ -51,6 +51,8 @@ func (d *drill) lookUntil(ctx context.Context, ref replay.ImageRef, limit time.D
 // await waits until replay has brought an image's snapshot to the secondary with all
 // its content.
 func (d *drill) await(ctx context.Context, i *drillImage) error {
+	began := time.Now()
+	defer func() { i.awaited = time.Since(began) }()
 	lacks, err := d.lookUntil(ctx, i.ref, d.v.wait(), func(ctx context.Context, seen sighting) (string, error) {
 		copied, err := seen.at(d.to)
 		switch {
@@ -79,9 +81,10 @@ func (d *drill) await(ctx context.Context, i *drillImage) error {
 }
 
 // awaitGone waits until an image's snapshot is gone at the secondary, too, where replay
-// brings its removal.
+// brings its removal. Where replay was far behind with the snapshot, it will be so with
+// the removal.
 func (d *drill) awaitGone(ctx context.Context, i *drillImage) error {
-	_, err := d.lookUntil(ctx, i.ref, goneTime, func(_ context.Context, seen sighting) (string, error) {
+	_, err := d.lookUntil(ctx, i.ref, goneTime+2*i.awaited, func(_ context.Context, seen sighting) (string, error) {
 		copied, err := seen.at(d.to)
 		switch {
 		case errors.Is(err, replay.ErrNotFound):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/report"
@@ -168,7 +169,10 @@ func (d *drill) room(ctx context.Context, stands []stand) error {
 	return replay.OneLine(short...)
 }
 
-func firstLine(err error) string { return faultOf(err).What }
+// firstLine is what a refusal says, to be part of another one.
+func firstLine(err error) string {
+	return strings.TrimPrefix(faultOf(err).What, ErrRefused.Error()+": ")
+}
 
 // assemble makes units of the images; those that could not serve are in the report.
 func (d *drill) assemble(obs *Observation, stands []stand) {

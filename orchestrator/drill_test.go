@@ -188,7 +188,7 @@ func TestDrillSkipped(t *testing.T) {
 			b.must(book.Halt(b.t.Context(), orchestrator.Halt{Images: []replay.ImageRef{ref("volume-0")}, Reason: "look here"}))
 			b.must(book.Close(b.t.Context()))
 		}, orchestrator.ErrHalted, "look here"},
-		"full": {func(b *bed) { b.world.SetQuota("b", "rbd", 1) }, orchestrator.ErrRefused, "no room"},
+		"full": {func(b *bed) { b.world.SetQuota("b", "rbd", 1) }, orchestrator.ErrRefused, "there is no room for the drill: pool rbd at b is nearly full"},
 		"unfinished run": {func(b *bed) {
 			p := b.immortal()
 			p.at, p.death = 6, diesAfter

@@ -146,6 +146,9 @@ func enoughRoom(where string, needed, available, whole uint64, minFree int) erro
 	if needed <= available && available-needed >= spare {
 		return nil
 	}
+	if needed == 0 {
+		return refusal("make room there", "%s is nearly full: %s of %s are free, and %d %% must stay so", where, sizeText(available), sizeText(whole), minFree)
+	}
 	return refusal("make room there, or keep copies elsewhere (preserve.as and preserve.path)",
 		"copies of %s do not fit into %s: %s are free, of which %s (%d %%) must stay so",
 		sizeText(needed), where, sizeText(available), sizeText(spare), minFree)

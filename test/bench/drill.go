@@ -33,12 +33,14 @@ var drillScript string
 // and removes everything again: with a drill, and with a script of rbd commands, while
 // one and the same rbd-mirror replays. Then it measures the lag of replay with a drill
 // at work and without.
-func measureDrill(ctx context.Context, b *bench) ([]Row, error) {
+func measureDrill(ctx context.Context, b *bench) (rows []Row, err error) {
 	const pool = "drill"
 	plan, byJournal, err := b.drillPool(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
+	// Drover's rbd-mirror must not outlive this, whatever comes.
+	defer func() { err = errors.Join(err, b.leaveMirror(context.WithoutCancel(ctx), plan)) }()
 	script := filepath.Join(b.folder, "drill.sh")
 	if err := os.WriteFile(script, []byte(drillScript), 0o600); err != nil {
 		return nil, err
@@ -61,12 +63,11 @@ func measureDrill(ctx context.Context, b *bench) ([]Row, error) {
 		return nil, err
 	}
 	work := fmt.Sprintf("drill of %d images", drilled)
-	rows := []Row{
+	return []Row{
 		ratio(work, "peer", median(drover), median(peer), 1.0/3, fmt.Sprintf(
 			"peer: a script of rbd commands, one image after another: snapshot, mirror snapshot, wait, clone, export, remove, wait; both with the rbd-mirror that Drover runs; median of %s", inWords(drover))),
 		lag,
-	}
-	return rows, b.leaveMirror(ctx, plan)
+	}, nil
 }
 
 // shell carries the script out.

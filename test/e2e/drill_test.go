@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -116,7 +117,7 @@ func TestDrill(t *testing.T) {
 	ok(t, "plan", "apply", "--yes", file)
 	awaitHealthy(t, file)
 
-	stop, ended := busy(t, a, "rbd/by-journal")
+	stop, ended := busy(t, a, "rbd/by-journal", steady...)
 	var r drillReport
 	said := ok(t, "drill", "-o", "json", file)
 	said.decode(t, &r)
@@ -147,6 +148,10 @@ func TestDrill(t *testing.T) {
 	drillOfTheLost(t, file, images, a, b)
 }
 
+// steady holds a writer back to what replay keeps up with, also on a machine that has
+// other things to do.
+var steady = []string{"--rbd-qos-write-iops-limit", "100"}
+
 // makeFiles makes an image with a file system.
 func makeFiles(t *testing.T, s *lab.Site, image string) {
 	t.Helper()
@@ -159,25 +164,54 @@ func makeFiles(t *testing.T, s *lab.Site, image string) {
 	rbd(t, s, "import", "--image-feature", "layering,exclusive-lock", disk, image)
 }
 
-// drillKilled kills drills at several moments; the next sweeps what is left, and so
-// does drover drill sweep.
+// drillKilled kills drills: one at some moment, and one of a group when both its clones
+// are there. The next sweeps what is left, and so does drover drill sweep.
 func drillKilled(t *testing.T, file string, images moving, a, b *lab.Site) {
 	t.Helper()
-	kills := 0
-	for _, after := range []time.Duration{1500 * time.Millisecond, 4 * time.Second} {
-		if r := cut(t, 9, after, "drill", "--image", "rbd/files", file); r.code == killed {
-			kills++
-		}
+	sweep := func() {
 		// The dead one's lease has to end.
 		eventually(t, time.Minute, "sweep", func() (bool, string) {
 			r := call(t, "drill", "sweep", file)
 			return r.code == 0, r.String()
 		})
 	}
-	if kills == 0 {
-		t.Error("no drill was killed")
+	if r := cut(t, 9, 1500*time.Millisecond, "drill", "--image", "rbd/files", file); r.code != killed {
+		t.Errorf("the drill was not killed: %s", r)
 	}
+	sweep()
+	drillOfGroupKilled(t, file, b)
+	for _, image := range []string{"rbd/by-journal", "rbd/by-snapshot"} {
+		if snaps := rbd(t, a, "snap", "ls", image); !strings.Contains(snaps, "drover-drill-") {
+			t.Errorf("the killed drill has left no snapshot of %s: %s", image, snaps)
+		}
+	}
+	sweep()
 	wantNoDrill(t, images, a, b)
+	for image := range images {
+		wantReplaying(t, b, image)
+	}
+}
+
+// drillOfGroupKilled kills a drill of a group as soon as all its clones are there.
+func drillOfGroupKilled(t *testing.T, file string, b *lab.Site) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), drover, "drill", "--group", "both", file)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = cmd.Wait() // it is killed
+	}()
+	eventually(t, time.Minute, "clones of both images", func() (bool, string) {
+		clones, err := b.Rbd(t.Context(), "ls", "rbd/drover-drill")
+		return strings.Count(string(clones), "drover-drill-") == 2, fmt.Sprint(string(clones), err)
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Errorf("the drill was over already: %v", err)
+	}
+	<-gone
 }
 
 // drillOfTheLost drills what the secondary holds while the primary is away.

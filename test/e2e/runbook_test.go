@@ -251,10 +251,10 @@ func carryOut(t *testing.T, args ...string) result {
 
 // busy keeps a client writing to an image, as the guests of a hypervisor do.
 // ended answers, once the client is gone, with what it said.
-func busy(t *testing.T, s *lab.Site, image string) (stop func(), ended <-chan string) {
+func busy(t *testing.T, s *lab.Site, image string, options ...string) (stop func(), ended <-chan string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "rbd", "-c", s.Conf(), "bench", "--io-type", "write", "--io-size", "4K",
-		"--io-threads", "1", "--io-total", "64G", "--io-pattern", "rand", image)
+	cmd := exec.CommandContext(t.Context(), "rbd", append(options, "-c", s.Conf(), "bench", "--io-type", "write", "--io-size", "4K",
+		"--io-threads", "1", "--io-total", "64G", "--io-pattern", "rand", image)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
