@@ -41,6 +41,7 @@ type Book struct {
 	by      string        // who writes: user@host
 	answer  time.Duration // how long a site may take to answer
 	now     func() time.Time
+	hangs   *hangs   // nil: each look is one by itself
 	shelves []*shelf // one for each site, in the plan's order
 
 	ctx     context.Context // of writes in the background
@@ -89,6 +90,7 @@ func readLedger(ctx context.Context, plan *plans.Plan, sites *Sites, kind string
 		by:       whoWrites(),
 		answer:   answerTime(plan),
 		now:      sites.now,
+		hangs:    sites.hangs,
 		clock:    keyClock{writer: hex.EncodeToString(writer[:])},
 		values:   map[string][]byte{},
 		standing: map[EntryKind][]Entry{},

@@ -134,7 +134,10 @@ func (b *Book) readAll(ctx context.Context, whole bool) ([]reading, []Entry, err
 			}
 			r.whole = after == ""
 			if r.err = s.stillAway(ctx); r.err == nil {
-				r.records, r.err = s.read(ctx, after)
+				part := sitePart{s.name, "records of " + b.ref.Object}
+				r.records, r.err = patiently(ctx, b.hangs, part, b.answer*bulkTimes, func(ctx context.Context) ([]replay.Record, error) {
+					return s.read(ctx, after)
+				})
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func Observe(ctx context.Context, plan *plans.Plan, sites *Sites, o ObserveOptio
 		wg.Go(func() { obs.Records = readRecords(ctx, plan, sites) })
 	}
 	for i := range sites.entries {
-		wg.Go(func() { obs.Sites[i] = observeSite(ctx, plan, &sites.entries[i], o) })
+		wg.Go(func() { obs.Sites[i] = observeSite(ctx, plan, &sites.entries[i], sites.hangs, o) })
 	}
 	wg.Wait()
 	settle(ctx, sites, obs)
@@ -53,19 +53,21 @@ func Observe(ctx context.Context, plan *plans.Plan, sites *Sites, o ObserveOptio
 	return obs
 }
 
-func observeSite(ctx context.Context, plan *plans.Plan, e *siteEntry, o ObserveOptions) SiteObservation {
+func observeSite(ctx context.Context, plan *plans.Plan, e *siteEntry, h *hangs, o ObserveOptions) SiteObservation {
 	began := time.Now()
 	silent := SiteObservation{Name: e.plan.Name, Fault: faultOf(e.err)}
 	if e.err != nil {
 		return silent
 	}
-	identity, err := alive(ctx, plan, e.site)
+	identity, err := patiently(ctx, h, sitePart{e.plan.Name, "identity"}, answerTime(plan)*4/5, func(ctx context.Context) (replay.Identity, error) {
+		return alive(ctx, plan, e.site)
+	})
 	if err != nil {
 		silent.Fault = faultOf(unopened(e.plan.Name, err))
 		silent.Took = time.Since(began)
 		return silent
 	}
-	look := siteLook{site: e.site, runner: e.hands.Runner, name: e.plan.Name, options: o, plan: plan}
+	look := siteLook{site: e.site, runner: e.hands.Runner, name: e.plan.Name, options: o, plan: plan, hangs: h}
 	watched, stop := watchLife(ctx, plan, e.site)
 	defer stop()
 	seen, err := within(watched, func() (SiteObservation, error) { return look.all(watched, identity), nil }, func(SiteObservation) {})
@@ -121,6 +123,7 @@ type siteLook struct {
 	name    string
 	options ObserveOptions
 	plan    *plans.Plan
+	hangs   *hangs
 }
 
 func (l *siteLook) all(ctx context.Context, identity replay.Identity) SiteObservation {
@@ -134,7 +137,7 @@ func (l *siteLook) all(ctx context.Context, identity replay.Identity) SiteObserv
 	wg.Go(func() { seen.SiteName, nameErr = ask(ctx, l, l.site.SiteName) })
 	wg.Go(func() {
 		var err error
-		seen.Daemons, err = ask(ctx, l, l.site.MirrorDaemons)
+		seen.Daemons, err = patiently(ctx, l.hangs, l.part("daemons"), answerTime(l.plan)*4/5, l.site.MirrorDaemons)
 		seen.DaemonsFault = faultOf(err)
 	})
 	wg.Go(func() { seen.Runner = l.runnerState(ctx) })
@@ -199,6 +202,9 @@ func (l *siteLook) neighbours(ctx context.Context, pools []string) ([]replay.Ima
 	return out, nil
 }
 
+// part names what is asked for by itself.
+func (l *siteLook) part(what string) sitePart { return sitePart{l.name, what} }
+
 // ask makes a call that any living cluster answers at once, and gives it no
 // more time than a cluster has to prove that it lives.
 func ask[T any](ctx context.Context, l *siteLook, call func(context.Context) (T, error)) (T, error) {
@@ -242,7 +248,8 @@ func (l *siteLook) pool(ctx context.Context, wanted *plans.Pool, pools []string)
 			return seen
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime(l.plan)*bulkTimes)
+	bulk := answerTime(l.plan) * bulkTimes
+	ctx, cancel := context.WithTimeout(ctx, bulk)
 	defer cancel()
 	var (
 		wg                         sync.WaitGroup
@@ -255,21 +262,27 @@ func (l *siteLook) pool(ctx context.Context, wanted *plans.Pool, pools []string)
 		})
 	}
 	wg.Go(func() {
-		seen.Mirroring, modeErr = ask(ctx, l, func(ctx context.Context) (replay.PoolMirroring, error) { return l.site.PoolMirroring(ctx, pool) })
+		seen.Mirroring, modeErr = patiently(ctx, l.hangs, l.part("mirroring of "+pool.String()), answerTime(l.plan)*4/5, func(ctx context.Context) (replay.PoolMirroring, error) { return l.site.PoolMirroring(ctx, pool) })
 		if modeErr != nil {
 			cancel() // its monitors live, but the pool itself does not answer
 		}
 	})
 	wg.Go(func() {
 		var images []replay.Image
-		images, imageErr = l.site.Images(ctx, pool, l.options.Detail)
+		images, imageErr = patiently(ctx, l.hangs, l.part("images of "+pool.String()), bulk, func(ctx context.Context) ([]replay.Image, error) {
+			return l.site.Images(ctx, pool, l.options.Detail)
+		})
 		seen.list(images)
 	})
 	wg.Go(func() {
-		seen.Schedules, scheduleErr = ask(ctx, l, func(ctx context.Context) ([]replay.MirrorSchedule, error) { return l.site.MirrorSchedules(ctx, pool) })
+		seen.Schedules, scheduleErr = patiently(ctx, l.hangs, l.part("schedules of "+pool.String()), answerTime(l.plan)*4/5, func(ctx context.Context) ([]replay.MirrorSchedule, error) { return l.site.MirrorSchedules(ctx, pool) })
 	})
 	if l.options.Reports {
-		wg.Go(func() { seen.Reports, reports = l.site.Reports(ctx, pool) })
+		wg.Go(func() {
+			seen.Reports, reports = patiently(ctx, l.hangs, l.part("reports of "+pool.String()), bulk, func(ctx context.Context) ([]replay.Report, error) {
+				return l.site.Reports(ctx, pool)
+			})
+		})
 	}
 	wg.Wait()
 	if pool.Namespace == "" {

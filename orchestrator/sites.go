@@ -176,6 +176,7 @@ type Sites struct {
 	open    Opener // by which they were opened
 	hands   HandsFor
 	clock   func() time.Time
+	hangs   *hangs // nil: each look is one by itself
 }
 
 // DateBy has records dated by a clock; without, by the host's. Wall clocks jump

@@ -26,7 +26,7 @@ func (s *Sites) closeBut(others *Sites) {
 // answers with sites that hold it beside those that were open; else nil. The sites
 // that it was called on stay as they are.
 func (s *Sites) reopened(ctx context.Context, plan *plans.Plan) *Sites {
-	out := &Sites{entries: slices.Clone(s.entries), open: s.open, hands: s.hands, clock: s.clock}
+	out := &Sites{entries: slices.Clone(s.entries), open: s.open, hands: s.hands, clock: s.clock, hangs: s.hangs}
 	var wg sync.WaitGroup
 	for i := range out.entries {
 		if out.entries[i].site == nil {

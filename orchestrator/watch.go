@@ -147,9 +147,7 @@ func (w *Watch) Run(ctx context.Context) error {
 		return fmt.Errorf("schedule of checks: %w", err)
 	}
 	w.times = times
-	sites := OpenSites(ctx, w.plan, w.options.Open, w.options.Hands)
-	sites.DateBy(w.options.Now)
-	w.sites.Store(sites)
+	w.sites.Store(w.open(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { w.seekTenure(ctx) })
 	timer := Timer{Times: times, Do: w.tick, Also: w.kick, Panicked: w.options.Panicked, Now: w.options.Now}
@@ -158,6 +156,14 @@ func (w *Watch) Run(ctx context.Context) error {
 	w.opening.Wait()
 	_ = w.sites.Load().Close() // nothing more is asked of them
 	return err
+}
+
+// open opens the sites, for one look after the other.
+func (w *Watch) open(ctx context.Context) *Sites {
+	sites := OpenSites(ctx, w.plan, w.options.Open, w.options.Hands)
+	sites.DateBy(w.options.Now)
+	sites.hangs = &hangs{parts: map[sitePart]patience{}}
+	return sites
 }
 
 // CheckNow asks for a check beside the schedule.

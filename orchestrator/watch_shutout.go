@@ -38,9 +38,7 @@ func (w *Watch) lose(ctx context.Context, why error) {
 	if !errors.Is(why, replay.ErrShutOut) {
 		return
 	}
-	fresh := OpenSites(ctx, w.plan, w.options.Open, w.options.Hands)
-	fresh.DateBy(w.options.Now)
-	old := w.sites.Swap(fresh)
+	old := w.sites.Swap(w.open(ctx))
 	w.opening.Go(func() {
 		w.looking.Lock() // a check without a tenure may still use them
 		defer w.looking.Unlock()
