@@ -213,15 +213,19 @@ func askKeep(plan *plans.Plan, h *Halt, e *SplitEvidence, ref replay.ImageRef, s
 	for _, site := range options {
 		commands = append(commands, "drover resync "+shellLine(plan.File, ref.String(), "--keep", site))
 	}
-	s.Next = cmp.Or(strings.Join(commands, " or "), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
+	s.Next = cmp.Or(strings.Join(commands, "\n"), "drover resync "+shellLine(plan.File, ref.String())+" --keep SITE --dry-run shows why no copy can be kept at present")
 	if e != nil && len(options) > 0 {
 		s.Asks = &alert.Question{Kind: alert.AskResync, Subject: h.ID, Evidence: e.Hash, Options: options}
 	}
 }
 
-// ResyncAllCommand is the command that decides all split-brains of a plan at once.
-func ResyncAllCommand(plan *plans.Plan) string {
-	return "drover resync " + shellLine(plan.File) + " --all --keep SITE --dry-run shows all of it; then the same without --dry-run"
+// ResyncAllCommands are the commands that decide all split-brains of a plan at once.
+func ResyncAllCommands(plan *plans.Plan) string {
+	var commands []string
+	for i := range plan.Sites {
+		commands = append(commands, "drover resync "+shellLine(plan.File, "--all", "--keep", plan.Sites[i].Name)+" --dry-run")
+	}
+	return strings.Join(commands, "\n")
 }
 
 // evidenceDetails is the evidence of a split-brain in short, for a message.

@@ -232,7 +232,7 @@ func TestWatchSplitBrain(t *testing.T) {
 		}
 		s := signalsOf(first[0], orchestrator.SignalSplitBrain)[0]
 		if s.Severity != alert.Critical || s.Image != "rbd/volume-0" || s.Key != first[0].Halts[0].ID || len(s.Details) < 4 ||
-			s.Next != "drover resync plan.yaml rbd/volume-0 --keep a or drover resync plan.yaml rbd/volume-0 --keep b" {
+			s.Next != "drover resync plan.yaml rbd/volume-0 --keep a\ndrover resync plan.yaml rbd/volume-0 --keep b" {
 			t.Errorf("signal: %+v", s)
 		}
 		if s.Asks == nil || s.Asks.Subject != s.Key || s.Asks.Evidence == "" || !slices.Equal(s.Asks.Options, []string{"a", "b"}) {

@@ -7,8 +7,10 @@ import (
 
 // Notifications says who is told what.
 type Notifications struct {
-	Channels []Channel `yaml:"channels" doc:"where messages can go"`
-	Routes   []Route   `yaml:"routes" doc:"which messages go where"`
+	Channels  []Channel `yaml:"channels" doc:"where messages can go"`
+	Routes    []Route   `yaml:"routes" doc:"which messages go where"`
+	Dashboard string    `yaml:"dashboard" is:"url" doc:"address of the Grafana dashboard that messages link to; the plan's name is added as var-plan"`
+	Runbooks  string    `yaml:"runbooks" is:"url" doc:"folder of the runbook pages that messages link to, as examples/runbooks names them (default: those of the project)"`
 	// AnswerWithin is 0 where the plan does not say; see [Notifications.AnswerTime].
 	AnswerWithin Duration `yaml:"answer_within" is:"positive" doc:"how long a question can be answered by a button (default: 1h); then it is asked again, on new evidence"`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"time"
@@ -57,11 +58,15 @@ Under systemd it is of Type=notify, with a watchdog; see examples/systemd.`,
 	}
 }
 
-// loadAll loads several plans, and tells all mistakes of all of them.
+// loadAll loads several plans, and tells all mistakes of all of them. Their commands
+// are read where nobody knows in what folder the daemon runs.
 func loadAll(files []string) (all []*plans.Plan, err error) {
 	var errs []error
 	for _, file := range files {
 		plan, err := loadPlan(file)
+		if full, e := filepath.Abs(file); err == nil && e == nil {
+			plan.File = full
+		}
 		all, errs = append(all, plan), append(errs, err)
 	}
 	return all, errors.Join(errs...)

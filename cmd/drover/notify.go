@@ -10,6 +10,7 @@ import (
 
 	"github.com/drover-io/drover/cmd/drover/view"
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/daemon"
 	"github.com/drover-io/drover/orchestrator/notify"
 	"github.com/drover-io/drover/plans"
 )
@@ -55,7 +56,7 @@ func (s *session) testChannels(ctx context.Context, plan *plans.Plan, names []st
 	if err != nil {
 		return err
 	}
-	o := notify.Options{Log: s.log, SlackURL: s.getenv("DROVER_SLACK_URL"), PagerDutyURL: s.getenv("DROVER_PAGERDUTY_URL")}
+	o := notify.Options{Links: daemon.Links(plan), Log: s.log, SlackURL: s.getenv("DROVER_SLACK_URL"), PagerDutyURL: s.getenv("DROVER_PAGERDUTY_URL")}
 	var errs []error
 	for _, c := range chosen {
 		channel, err := notify.Open(c, o)

@@ -164,8 +164,11 @@ func (g *group) message() Message {
 		}
 	}
 	count(g.signals)
-	if g.crowd != nil {
+	switch {
+	case g.crowd != nil:
 		g.crowd.tell(&m, g.signals, len(seen))
+	case len(seen) > 1 && len(m.Details) > 0:
+		m.Details = append([]Detail{{Name: "as an example", Text: worst.Image}}, m.Details...)
 	}
 	for _, f := range g.follow {
 		if len(f.signals) == 0 {

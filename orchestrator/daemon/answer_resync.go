@@ -54,8 +54,8 @@ func (g *guard) keep(desk *alert.Desk, p notify.Press) (string, error) {
 		}
 		g.watch.CheckNow()
 	})
-	return fmt.Sprintf("Resync %s begins, chosen by %s: the copy at %s stays, the one at %s is kept aside and discarded. drover runs show %s %s",
-		prepared.Run.ID, by, prepared.Run.To, prepared.Run.From, g.plan.File, prepared.Run.ID), nil
+	return fmt.Sprintf("Resync %s begins: the copy at %s stays, the one at %s is kept aside and discarded. Chosen by %s. drover runs show %s %s",
+		prepared.Run.ID, prepared.Run.To, prepared.Run.From, by, g.plan.File, prepared.Run.ID), nil
 }
 
 // reasonOf is why a run has failed, in the words of its first unit that has.

@@ -257,7 +257,7 @@ func TestResyncTakesTwo(t *testing.T) {
 		if _, short := s.take(); short != "" {
 			t.Errorf("told after a start: %s", short)
 		}
-		if reply, err := d.press(pressed(m, "U2", "a")); err != nil || !strings.Contains(reply, "begins, chosen by Slack user u1-name (U1) and Slack user u2-name (U2): the copy at a stays") {
+		if reply, err := d.press(pressed(m, "U2", "a")); err != nil || !strings.Contains(reply, "begins: the copy at a stays, the one at b is kept aside and discarded. Chosen by Slack user u1-name (U1) and Slack user u2-name (U2).") {
 			t.Fatalf("%q, %v", reply, err)
 		}
 		time.Sleep(10 * time.Minute)
@@ -317,7 +317,7 @@ func TestManySplitBrains(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		all, short := s.take()
 		if short != "opened split-brain" || all[0].Images != 50 || len(all[0].Worst) != 10 || all[0].Asks != nil ||
-			!strings.HasPrefix(all[0].Next, "drover resync plan.yaml --all --keep SITE") || !strings.Contains(all[0].What, "50 images") {
+			all[0].Next != "drover resync plan.yaml --all --keep a --dry-run\ndrover resync plan.yaml --all --keep b --dry-run" || !strings.Contains(all[0].What, "50 images") {
 			t.Fatalf("told: %s %+v", short, all)
 		}
 		if d := all[0].Details; d[0].Name != "no buttons" || !strings.Contains(d[1].Text, "a: primary; b: primary") {

@@ -144,13 +144,18 @@ func (s *stage) beginWith(o Options) (d *Daemon, end func()) {
 	s.t.Helper()
 	d, err := New([]*plans.Plan{s.plan}, o)
 	s.must(err)
+	return d, s.running(d)
+}
+
+// running has a daemon run until end is called.
+func (s *stage) running(d *Daemon) (end func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		d.Run(ctx)
 	}()
-	return d, func() {
+	return func() {
 		cancel()
 		<-done
 	}
@@ -511,6 +516,28 @@ func TestReload(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := d.Summary(); got != "1 of 1 plans in hand" {
 			t.Error(got)
+		}
+	})
+}
+
+// TestDeadDaemonIsOneMessage wants what follows from an rbd-mirror that is gone told
+// with it, not beside it.
+func TestDeadDaemonIsOneMessage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 3)
+		_, end := s.begin()
+		defer end()
+		time.Sleep(time.Minute)
+		s.world.StopDaemon("b")
+		time.Sleep(10 * time.Minute)
+		all, short := s.take()
+		if short != "opened no-daemon" || len(all[0].Details) == 0 || all[0].Details[0] != (alert.Detail{Name: "as an example", Text: "rbd/volume-0"}) {
+			t.Errorf("told: %s %+v", short, all)
+		}
+		s.world.StartDaemon("b")
+		time.Sleep(10 * time.Minute)
+		if _, short := s.take(); short != "resolved no-daemon" {
+			t.Errorf("told then: %s", short)
 		}
 	})
 }

@@ -76,8 +76,9 @@ var effects = map[string][]string{
 		replay.ProblemNotReplaying, replay.ProblemSchedulesUnknown, replay.ProblemLagUnknown, replay.ProblemLagging, orchestrator.ProblemRecordsUnreadable,
 		orchestrator.SignalReplayStuck, orchestrator.SignalDaemonFails, orchestrator.SignalDrift, orchestrator.SignalConvergeFailed,
 	),
+	string(orchestrator.ProblemDaemonStopped): words(replay.ProblemNoDaemon),
 	string(replay.ProblemNoDaemon): words(
-		replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemNotReplaying, replay.ProblemLagging, orchestrator.SignalReplayStuck,
+		replay.ProblemNoStandbyDaemon, replay.ProblemReportStale, replay.ProblemReportMissing, replay.ProblemNotReplaying, replay.ProblemLagging, orchestrator.SignalReplayStuck,
 	),
 }
 
@@ -106,8 +107,8 @@ func crowds(plan *plans.Plan) map[string]alert.Crowd {
 			}
 			return fmt.Sprintf("%d images are halted: their copies contradict each other", images)
 		},
-		Next: orchestrator.ResyncAllCommand(plan),
-		Why:  "so many images, each with evidence of its own, cannot be decided by one press; the command shows the evidence of all, and asks once",
+		Next: orchestrator.ResyncAllCommands(plan),
+		Why:  "so many images, each with evidence of its own, cannot be decided by one press. The commands show the evidence of all, and what is lost by keeping either side; without --dry-run one asks once, and does it",
 	}}
 }
 
@@ -120,6 +121,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		plan: plan, o: o, log: o.Log.With("plan", plan.Name), times: times, channels: map[string]alert.Channel{},
 		turned: turned, stop: func() {}, wake: make(chan struct{}, 1), storing: make(chan struct{}, 1), refused: map[string]error{}, fresh: map[string]*orchestrator.SplitEvidence{},
 	}
+	o.Notify.Links = Links(plan)
 	for _, c := range plan.Notifications.Channels {
 		channel, err := o.Channel(c, o.Notify)
 		if err != nil {

@@ -103,7 +103,7 @@ func payload(m alert.Message) *pagerDutyPayload {
 		details["what to do"] = cut(m.Next, maxDetail)
 	}
 	return &pagerDutyPayload{
-		Summary:   cut(line(title(m)+": "+m.What), maxSummary),
+		Summary:   cut(line(title(m)+": "+what(m)), maxSummary),
 		Source:    cmp.Or(m.Site, m.Plan, "drover"),
 		Severity:  pagerDutySeverity(m.Severity),
 		Timestamp: m.At.UTC().Format(time.RFC3339),

@@ -25,7 +25,7 @@ func TestPagerDuty(t *testing.T) {
 	if e.RoutingKey != "r0uting" || e.Action != "trigger" || e.DedupKey != "two-way/split-brain/h1" ||
 		p.Severity != "critical" || p.Source != "b" || p.Group != "two-way" || p.Class != "split-brain" ||
 		p.Timestamp != "2026-11-28T12:01:30Z" ||
-		p.Summary != "CRITICAL: plan two-way: split-brain at b: vms/db1 is primary at both sites" {
+		p.Summary != "CRITICAL: plan two-way: split-brain at b, 500 images: vms/db1 is primary at both sites" {
 		t.Errorf("sent %s", got[0].body)
 	}
 	if p.Details["Roles"] != "a primary, b primary" || p.Details["what to do"] != splitBrain().Next ||

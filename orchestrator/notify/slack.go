@@ -60,7 +60,7 @@ func (s *slackSender) goOn(ctx context.Context, api *slack.Client, k *keys, m al
 			return false, k.slackError("updating the incident's message", s.channel, err)
 		}
 	}
-	reply := []slack.MsgOption{slackText(title(m) + "\n" + m.What), slack.MsgOptionTS(ts)}
+	reply := []slack.MsgOption{slackText(brief(m)), slack.MsgOptionTS(ts)}
 	if m.Kind == alert.Escalated { // a thread that nobody has looked at is no place to say so
 		reply = append(reply, slack.MsgOptionBroadcast())
 	}
@@ -77,7 +77,7 @@ func slackAPI(o Options, client *http.Client, k *keys) *slack.Client {
 
 // slackContent is a message's blocks, and the text for where those do not show.
 func slackContent(m alert.Message, links []Link, buttons slack.Block, needed int) slack.MsgOption {
-	return slack.MsgOptionCompose(slackText(title(m)+"\n"+m.What), slack.MsgOptionBlocks(slackBlocks(m, links, buttons, needed)...))
+	return slack.MsgOptionCompose(slackText(brief(m)), slack.MsgOptionBlocks(slackBlocks(m, links, buttons, needed)...))
 }
 
 // slackText is a text of which Slack makes nothing else: no mention, no link, no
@@ -102,7 +102,7 @@ type slackWebhookSender struct {
 func (s *slackWebhookSender) send(ctx context.Context, k *keys, m alert.Message, _ alert.Receipt) (alert.Receipt, error) {
 	m = cleaned(m)
 	err := slack.PostWebhookCustomHTTPContext(ctx, k.url.String(), s.client, &slack.WebhookMessage{
-		Text: slackEscaped(title(m) + "\n" + m.What), Parse: "none",
+		Text: slackEscaped(brief(m)), Parse: "none",
 		Blocks: &slack.Blocks{BlockSet: slackBlocks(m, s.o.links(m), nil, 0)},
 	})
 	if err != nil {

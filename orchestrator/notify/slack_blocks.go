@@ -25,7 +25,7 @@ const (
 func slackBlocks(m alert.Message, links []Link, buttons slack.Block, needed int) []slack.Block {
 	blocks := []slack.Block{
 		slack.NewHeaderBlock(plainText(mark(m)+" "+title(m), maxHeader)),
-		section(m.What),
+		section(what(m)),
 	}
 	if m.Images > 0 {
 		text := "Images: " + imageCount(m)

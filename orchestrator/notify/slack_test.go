@@ -36,7 +36,7 @@ func TestSlackThread(t *testing.T) {
 	}
 	_, plain := slackfake.Blocks(t, said[0].Values.Get("blocks"))
 	want := strings.Join([]string{
-		"header/plain_text: 🔴 CRITICAL: plan two-way: split-brain at b",
+		"header/plain_text: 🔴 CRITICAL: plan two-way: split-brain at b, 500 images",
 		"section/plain_text: vms/db1 is primary at both sites",
 		"section/plain_text: Images: 500, the worst 10:\n• vms/db0\n• vms/db1\n• vms/db2\n• vms/db3\n• vms/db4\n• vms/db5\n• vms/db6\n• vms/db7\n• vms/db8\n• vms/db9",
 		"rich_text/rich_text_section/text: Roles: ",
@@ -66,13 +66,17 @@ func TestSlackThread(t *testing.T) {
 		if len(said) != 2 || said[0].Method != "chat.update" || said[1].Method != "chat.postMessage" {
 			t.Fatalf("%s: %v", kind, said)
 		}
+		rest := "now " + string(kind) + "\nChosen so far: a, by ann (U1), 2026-11-28 12:01:00 UTC"
+		if kind == alert.Resolved {
+			rest = "It is over, after 1m30s. It was: now resolved"
+		}
 		update, reply := said[0].Values, said[1].Values
 		if _, plain := slackfake.Blocks(t, update.Get("blocks")); update.Get("ts") != "1795867200.000001" || update.Get("channel") != "C0#dr" ||
 			!strings.Contains(plain, "now "+string(kind)) || !strings.Contains(plain, label+": plan") {
 			t.Errorf("%s: updated with %v", kind, update)
 		}
 		if reply.Get("thread_ts") != "1795867200.000001" || reply.Get("channel") != "C0#dr" || reply.Get("blocks") != "" ||
-			reply.Get("text") != label+": plan two-way: split-brain at b\nnow "+string(kind) ||
+			reply.Get("text") != label+": plan two-way: split-brain at b, 500 images\n"+rest ||
 			(reply.Get("reply_broadcast") == "true") != (kind == alert.Escalated) {
 			t.Errorf("%s: replied %v", kind, reply)
 		}

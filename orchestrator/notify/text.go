@@ -36,7 +36,7 @@ func Describe(m alert.Message) string {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	say("%s", title(m))
 	say("")
-	say("%s", m.What)
+	say("%s", what(m))
 	say("")
 	if m.Site != "" {
 		say("Site: %s", m.Site)
@@ -60,8 +60,41 @@ func Describe(m alert.Message) string {
 	return b.String()
 }
 
-// title is the one line that says it all.
-func title(m alert.Message) string { return label(m) + ": " + about(m) }
+// title is the one line that says it all; where it stands alone, as on the screen of
+// a phone, it says of what images too.
+func title(m alert.Message) string {
+	text := label(m) + ": " + about(m)
+	switch {
+	case m.Images == 1 && len(m.Worst) == 1:
+		text += ", " + m.Worst[0]
+	case m.Images == 1:
+		text += ", 1 image"
+	case m.Images > 1:
+		text += fmt.Sprintf(", %d images", m.Images)
+	}
+	return text
+}
+
+// what is what holds, or held.
+func what(m alert.Message) string {
+	if m.Kind != alert.Resolved {
+		return m.What
+	}
+	return "It is over, after " + m.At.Sub(m.Since).Round(time.Second).String() + ". It was: " + m.What
+}
+
+// brief is a message where there is no room for all of it: what holds, who has it,
+// and what was answered.
+func brief(m alert.Message) string {
+	said := []string{title(m), what(m)}
+	if m.Acknowledged != "" && !over(m) {
+		said = append(said, "Acknowledged by "+m.Acknowledged)
+	}
+	if asks(m) {
+		said = append(said, choices(m)...)
+	}
+	return strings.Join(said, "\n")
+}
 
 // about is what an incident is of.
 func about(m alert.Message) string {
@@ -126,6 +159,11 @@ func askText(m alert.Message, needed int) []string {
 	if needed > 1 {
 		said = append(said, fmt.Sprintf("%d approvers have to choose the same.", needed))
 	}
+	return append(said, choices(m)...)
+}
+
+// choices are what was answered so far.
+func choices(m alert.Message) (said []string) {
 	differ := false
 	for _, c := range m.Choices {
 		said = append(said, fmt.Sprintf("Chosen so far: %s, by %s, %s", c.Option, who(c.Who, c.Name), clock(c.At)))

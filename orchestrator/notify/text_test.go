@@ -13,7 +13,7 @@ import (
 
 func TestDescribe(t *testing.T) {
 	m := splitBrain()
-	want := `CRITICAL: plan two-way: split-brain at b
+	want := `CRITICAL: plan two-way: split-brain at b, 500 images
 
 vms/db1 is primary at both sites
 
@@ -47,9 +47,9 @@ Incident two-way/split-brain/h1
 		t.Errorf("opened (-want +got):\n%s", diff)
 	}
 	m.Kind, m.Worst, m.Images, m.Details, m.Acknowledged = alert.Resolved, nil, 1, nil, "U1"
-	want = `RESOLVED: plan two-way: split-brain at b
+	want = `RESOLVED: plan two-way: split-brain at b, 1 image
 
-vms/db1 is primary at both sites
+It is over, after 1m30s. It was: vms/db1 is primary at both sites
 
 Site: b
 Images: 1
@@ -64,6 +64,10 @@ Incident two-way/split-brain/h1
 	m.Kind = alert.Changed
 	if got := Describe(m); !strings.HasPrefix(got, "CRITICAL, acknowledged: plan two-way") {
 		t.Errorf("acknowledged: %s", got)
+	}
+	m.Worst = []string{"vms/<!channel>"}
+	if got := Describe(m); !strings.HasPrefix(got, "CRITICAL, acknowledged: plan two-way: split-brain at b, vms/<!channel>\n") {
+		t.Errorf("of one image: %s", got)
 	}
 	m.Kind = alert.Escalated
 	if got := Describe(m); !strings.HasPrefix(got, "CRITICAL, not acknowledged: plan two-way") {
