@@ -69,17 +69,20 @@ func TestAppendTime(t *testing.T) {
 }
 
 // end is the local client's newest commit position: the end of the journal
-// once its writer has closed the image.
+// once its writer has closed the image, a moment after which it is recorded.
 func end(t *testing.T, s *ceph.Site, ref replay.ImageRef) replay.Position {
 	t.Helper()
-	j := find(t, s, ref, replay.WithPositions).Journal
-	local, ok := j.Client("")
-	if !ok {
-		t.Fatalf("no local client in %+v", j)
+	for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		j := find(t, s, ref, replay.WithPositions).Journal
+		local, ok := j.Client("")
+		if !ok {
+			t.Fatalf("no local client in %+v", j)
+		}
+		if position, ok := local.Newest(); ok {
+			return position
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatalf("the local client has committed nothing: %+v", local)
+		}
 	}
-	position, ok := local.Newest()
-	if !ok {
-		t.Fatalf("the local client has committed nothing: %+v", local)
-	}
-	return position
 }

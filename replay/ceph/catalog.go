@@ -315,9 +315,12 @@ func (s *Site) Image(ctx context.Context, ref replay.ImageRef) (replay.Image, er
 	})
 }
 
-// imageID reads the id of an image (the object rbd_id.<name>).
+// idObject is the object that holds the id of an image.
+func idObject(name string) string { return "rbd_id." + name }
+
+// imageID reads the id of an image.
 func imageID(io *rados.IOContext, name string) (string, error) {
-	value, err := readObject(io, "rbd_id."+name, make([]byte, maxName), 0)
+	value, err := readObject(io, idObject(name), make([]byte, maxName), 0)
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package ceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -25,8 +26,20 @@ var featuresInOrder = []replay.Features{
 	replay.FeatureExclusiveLock, replay.FeatureObjectMap, replay.FeatureFastDiff, replay.FeatureJournaling,
 }
 
-// CreateImage makes an image; ErrExists when there is one.
+// CreateImage makes an image; ErrExists when there is one. What is left of one whose
+// maker died as it began is cleared away.
 func (s *Site) CreateImage(ctx context.Context, ref replay.ImageRef, spec replay.ImageSpec) error {
+	err := s.createImage(ctx, ref, spec)
+	if !errors.Is(err, replay.ErrExists) {
+		return err
+	}
+	if cleared, clearing := s.clearHalfMade(ctx, ref); clearing != nil || !cleared {
+		return errors.Join(err, clearing)
+	}
+	return s.createImage(ctx, ref, spec)
+}
+
+func (s *Site) createImage(ctx context.Context, ref replay.ImageRef, spec replay.ImageSpec) error {
 	if spec.ObjectSize != 0 && bits.OnesCount64(spec.ObjectSize) != 1 {
 		return s.refuse(opCreate.name, ref.String(), replay.ErrInvalid, fmt.Sprintf("an object size of %d bytes is no power of two", spec.ObjectSize), "")
 	}

@@ -49,12 +49,14 @@ var (
 	opUpdatePeer = operation{name: "update peer", needs: needsOSD + " and " + needsPeerKeys}
 	opRemovePeer = operation{name: "remove peer", needs: needsOSD}
 
-	opImages   = operation{name: "list images of", needs: needsOSD}
-	opLook     = operation{name: "look at images of", needs: needsOSD}
-	opImage    = operation{name: "read image", needs: needsOSD}
-	opUsers    = operation{name: "list users of image", needs: needsOSD}
-	opTies     = operation{name: "list clones of image", needs: needsOSD}
-	opCreate   = operation{name: "create image", needs: needsOSD}
+	opImages = operation{name: "list images of", needs: needsOSD}
+	opLook   = operation{name: "look at images of", needs: needsOSD}
+	opImage  = operation{name: "read image", needs: needsOSD}
+	opUsers  = operation{name: "list users of image", needs: needsOSD}
+	opTies   = operation{name: "list clones of image", needs: needsOSD}
+	opCreate = operation{name: "create image", needs: needsOSD, hints: hints{
+		eexist: "if it is not in rbd ls, it was never quite made or never quite removed: rbd info says what is left, and rbd rm clears it",
+	}}
 	opFeatures = operation{name: "change features of image", needs: needsOSD, hints: hints{
 		erofs:  "the image is not primary, or a client that writes to it does not answer: stop its client, or change it at the primary",
 		einval: "it cannot be changed on an existing image, another feature depends on it, or the image's mirroring needs it",

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,6 +49,7 @@ func TestApplyInterrupted(t *testing.T) {
 	p := pool(t, shared)
 	file := plan(t, shared, p, fifteen("interrupted"))
 	prepareOld(t, a, p)
+	begun(t, a, p, "new-5")
 	for i := range 8 {
 		sig := syscall.SIGKILL
 		if i%2 == 1 {
@@ -84,6 +86,18 @@ func TestApplyInterrupted(t *testing.T) {
 		wantSame(t, a, b, p+"/"+image)
 	}
 	ok(t, "verify", file)
+}
+
+// begun leaves what a client leaves that is killed as it begins to make an image.
+func begun(t *testing.T, s *lab.Site, pool, image string) {
+	t.Helper()
+	id := filepath.Join(t.TempDir(), "id")
+	if err := os.WriteFile(id, []byte("\x0c\x00\x00\x001f2e3d4c5b6a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Rados(t.Context(), "--pool", pool, "put", "rbd_id."+image, id); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func prepareOld(t *testing.T, s *lab.Site, pool string) {
