@@ -24,7 +24,7 @@ PURE := ./plans/... ./orchestrator/... ./replay ./replay/compare/... ./replay/si
 # the lab is fast, but not while two of them share two cores.
 REAL := ./test/lab/... ./replay/ceph ./replay/rbdmirror/... ./test/e2e/...
 
-.PHONY: help deps build build-sim demo test test-unit test-race test-moments test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
+.PHONY: help deps build build-sim demo test test-demo test-unit test-race test-moments test-histories test-long test-real lint fmt fuzz bench lab-up lab-down clean lint-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,17 +48,19 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 	*) cat "$$log" >&2; exit $$code ;; \
 	esac
 
-test: test-unit test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
+test: test-demo test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
 
-test-unit: deps ## what needs no Ceph, in short
+test-demo: deps ## vet, and the demo on simulated clusters
 	@sh test/setup/promtool.sh $(CACHE)/bin || true
 	$(GO) vet -tags "$(TAG)" ./...
-	$(GO) test -short $(PURE)
-	$(GO) test -tags sim ./cmd/...
 	$(MAKE) --no-print-directory build-sim
 	$(GO) run ./test/demo -sim -drover $(BIN)/drover-sim >/dev/null
 
-test-race: ## the same under the race detector
+test-unit: test-demo ## what needs no Ceph, in short
+	$(GO) test -short $(PURE)
+	$(GO) test -tags sim ./cmd/...
+
+test-race: ## what needs no Ceph, in short, under the race detector
 	$(GO) test -race -short -timeout 40m $(PURE)
 	$(GO) test -race -timeout 40m -tags sim ./cmd/...
 

@@ -48,7 +48,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		return nil
 	}
 	result.Report, result.At, result.Blind = seen.report, seen.report.At, seen.report.Summary.Silent
-	result.Unseen = unseenIn(seen.report)
+	result.Unseen = append(unseenIn(seen.report), w.unjudged(t)...)
 	if seen.obs.Records != nil {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {

@@ -62,6 +62,15 @@ func (s *starts) started(now time.Time, err error) {
 // flaps reports whether the daemon ends again and again.
 func (s *starts) flaps() bool { return s.count >= flapStarts }
 
+// judged reports whether it can be told if the daemon flaps: a watch that has just
+// begun knows nothing of the starts before it.
+func (s *starts) judged(now time.Time) bool {
+	return s.flaps() || !s.runs.IsZero() && now.Sub(s.runs) >= steadyTime
+}
+
+// tried reports whether it can be told if the daemon starts.
+func (s *starts) tried() bool { return s.count > 0 || !s.runs.IsZero() }
+
 // keeper keeps one daemon running.
 type keeper struct {
 	site string
@@ -151,13 +160,37 @@ func needed(report *StatusReport, name string, died bool) bool {
 	})
 }
 
+// unjudged are the signals of daemons of which nothing can be told yet: what an
+// earlier watch has told of them is not over.
+func (w *Watch) unjudged(t *tenure) []alert.Unseen {
+	keepers, now := keepersOf(w.plan), time.Now()
+	if t != nil {
+		keepers = t.keepers
+	}
+	var out []alert.Unseen
+	for _, k := range keepers {
+		u := alert.Unseen{Site: k.site}
+		k.note(func(s *starts) {
+			if !s.judged(now) {
+				u.Codes = append(u.Codes, SignalDaemonFlapping)
+			}
+			if !s.tried() {
+				u.Codes = append(u.Codes, SignalDaemonFails)
+			}
+		})
+		if len(u.Codes) > 0 { // without codes it would be all of the site
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
 // daemonSignals tell of daemons that end again and again, or do not start.
 func (w *Watch) daemonSignals(t *tenure) []alert.Signal {
 	var out []alert.Signal
 	for _, k := range t.keepers {
-		k.mu.Lock()
-		s := k.starts
-		k.mu.Unlock()
+		var s starts
+		k.note(func(now *starts) { s = *now })
 		next := "read rbd-mirror's log at " + k.site + "; drover status " + w.plan.File
 		switch {
 		case s.flaps():

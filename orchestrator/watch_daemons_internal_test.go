@@ -13,6 +13,9 @@ func TestStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s starts
 		var waits []time.Duration
+		if s.judged(time.Now()) || s.tried() {
+			t.Error("a watch that has seen nothing judges")
+		}
 		for range 10 {
 			began := time.Now()
 			for !s.due(time.Now()) {
@@ -20,8 +23,8 @@ func TestStarts(t *testing.T) {
 			}
 			waits = append(waits, time.Since(began))
 			s.started(time.Now(), errors.New("no such program"))
-			if flaps := len(waits) >= 5; s.flaps() != flaps {
-				t.Errorf("after %d starts: flaps %t", len(waits), s.flaps())
+			if flaps := len(waits) >= 5; s.flaps() != flaps || s.judged(time.Now()) != flaps || !s.tried() {
+				t.Errorf("after %d starts: flaps %t, judged %t, tried %t", len(waits), s.flaps(), s.judged(time.Now()), s.tried())
 			}
 		}
 		want := []time.Duration{0, 1, 2, 4, 8, 16, 32, 64, 120, 120}
@@ -43,7 +46,7 @@ func TestStarts(t *testing.T) {
 		}
 		time.Sleep(steadyTime)
 		s.running(time.Now())
-		if s.flaps() || s.count != 0 || !s.due(time.Now()) {
+		if s.flaps() || s.count != 0 || !s.due(time.Now()) || !s.judged(time.Now()) {
 			t.Errorf("after a steady time: %+v", s)
 		}
 	})

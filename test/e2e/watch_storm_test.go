@@ -180,13 +180,13 @@ func TestDaemonAndRestarts(t *testing.T) {
 	w.end()
 }
 
-// kills is how often rbd-mirror is killed: as often as it takes to be called flapping.
-// Each start waits twice as long as the one before; what comes after more of them is
-// seen on the simulator.
+// kills is how often rbd-mirror is killed under each of two daemons: as often as it
+// takes to be called flapping. Each start waits twice as long as the one before.
 const kills = 5
 
-// TestDaemonKeepsMirror has the daemon keep an rbd-mirror running that is killed again
-// and again: it is started each time, that it flaps is told once, and replay goes on.
+// TestDaemonKeepsMirror has the daemon keep an rbd-mirror running that is killed ten
+// times, half of them after the daemon was started anew: it is started each time, that
+// it flaps is told once, and replay goes on.
 func TestDaemonKeepsMirror(t *testing.T) {
 	t.Parallel()
 	l := ownLab(t, "site-a", "site-b")
@@ -205,17 +205,24 @@ notifications:
 	w := watching(t, slack, file)
 	w.awaitReady()
 	pid := running(t, folder)
-	for range kills {
-		kill(t, pid, folder)
-		eventually(t, 2*time.Minute, "rbd-mirror that runs again", func() (bool, string) {
-			r, there := daemonIn(t, folder)
-			return there && r.PID != pid && runsIn(r.PID, folder), fmt.Sprint(r.PID)
+	flaps := func() {
+		for range kills {
+			kill(t, pid, folder)
+			eventually(t, 2*time.Minute, "rbd-mirror that runs again", func() (bool, string) {
+				r, there := daemonIn(t, folder)
+				return there && r.PID != pid && runsIn(r.PID, folder), fmt.Sprint(r.PID)
+			})
+			pid = running(t, folder)
+		}
+		eventually(t, time.Minute, "message of the flapping", func() (bool, string) {
+			return told.openings("was started") > 0, told.String()
 		})
-		pid = running(t, folder)
 	}
-	eventually(t, time.Minute, "message of the flapping", func() (bool, string) {
-		return told.openings("was started") > 0, told.String()
-	})
+	flaps()
+	w.end()
+	w = watching(t, slack, file)
+	w.awaitReady()
+	flaps()
 	replicates(t, file, a, "rbd/disk", b)
 	if again := running(t, folder); again != pid {
 		t.Errorf("it was started again: %d, was %d", again, pid)
