@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -162,7 +163,7 @@ func TestWatchKeepsDaemons(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := moving(t, watched, 1)
 		m := b.watchman(t, b.immortal())
-		defer m.stop()
+		defer func() { m.stop() }()
 		time.Sleep(time.Minute)
 		b.world.StopDaemon("b")
 		time.Sleep(time.Minute + 30*time.Second)
@@ -179,7 +180,22 @@ func TestWatchKeepsDaemons(t *testing.T) {
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) != 1 || s[0].Site != "b" || s[0].Next == "" {
 			t.Errorf("signals: %s", codes(m.last()))
 		}
+		// The next watch does not know of those starts, and says so.
+		unjudged := func() bool {
+			return slices.ContainsFunc(m.last().Unseen, func(u alert.Unseen) bool {
+				return u.Site == "b" && slices.Contains(u.Codes, orchestrator.SignalDaemonFlapping)
+			})
+		}
+		m.stop()
+		m = b.watchman(t, b.immortal())
+		time.Sleep(2 * time.Minute)
+		if !unjudged() {
+			t.Errorf("a watch that has just begun judges: %+v", m.last().Unseen)
+		}
 		time.Sleep(10 * time.Minute)
+		if unjudged() {
+			t.Errorf("after ten steady minutes: %+v", m.last().Unseen)
+		}
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 || !b.world.DaemonRuns("b") {
 			t.Errorf("after ten steady minutes: %+v", s)
 		}
