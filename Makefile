@@ -48,7 +48,8 @@ demo: ## the main job on two real Ceph clusters, told step by step (simulator wh
 	*) cat "$$log" >&2; exit $$code ;; \
 	esac
 
-test: test-demo test-race test-moments test-histories test-real ## every test: unit, contract, end-to-end on real Ceph clusters
+test: test-demo build ## every test: unit, contract, end-to-end on real Ceph clusters
+	@sh test/setup/beside.sh "$(MAKE) --no-print-directory test-race test-moments test-histories" "$(MAKE) --no-print-directory test-real"
 
 test-demo: deps ## vet, and the demo on simulated clusters
 	@sh test/setup/promtool.sh $(CACHE)/bin || true

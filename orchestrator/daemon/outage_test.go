@@ -200,7 +200,39 @@ func TestSlackOutage(t *testing.T) {
 		if len(threads) > len(ids) {
 			t.Errorf("%d threads of %d incidents", len(threads), len(ids))
 		}
+
+		// Buttons are heard again.
+		ear = s.lastEar(ear)
+		var open slackfake.Thread
+		for id, thread := range threads {
+			if last[id].Code == "split-brain" && last[id].Kind != alert.Resolved && thread.TS != first.TS {
+				open = thread
+			}
+		}
+
+		s.slack.Press(ear, "U2", slackfake.Buttons(t, open.Root.Get("blocks"))["drover-acknowledge"], open.TS)
+		time.Sleep(10 * time.Second)
+		for _, thread := range s.slack.Threads() {
+			replied := slices.ContainsFunc(thread.Replies, func(v url.Values) bool { return v.Get("text") == "Taken on by Slack user U2." })
+			if replied != (thread.TS == open.TS) {
+				t.Errorf("replied: %v in the thread %s", thread.Replies, thread.TS)
+			}
+			if _, plain := slackfake.Blocks(t, thread.Root.Get("blocks")); thread.TS == open.TS && !strings.Contains(plain, "Acknowledged by Slack user U2") {
+				t.Errorf("Slack shows: %s", plain)
+			}
+		}
 	})
+}
+
+// lastEar is the connection that was made last, after before.
+func (s *street) lastEar(before *slackfake.Socket) *slackfake.Socket {
+	for {
+		one := s.slack.Latest()
+		if one != nil && one != before {
+			return one
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 func ready(d *Daemon, channel string) bool {

@@ -158,6 +158,9 @@ func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, 
 		if slackNext[slackCode(err)] != "" {
 			wait = refusedPause
 		}
+		if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
+			wait = max(wait, limited.RetryAfter)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -202,7 +205,8 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 	go func() {
 		defer close(routed)
 		defer close(waiting)
-		// Slack's library goes on calling where a token is good but not for this.
+		// Slack's library would go on calling: also where a token is good but not for
+		// this, and after a long outage with pauses of minutes.
 		if err := l.route(ctx, client, k, waiting); err != nil {
 			cancel(err)
 		}
@@ -225,7 +229,7 @@ func outliving(ctx context.Context, by time.Duration) (longer context.Context, d
 }
 
 // route acknowledges what Slack says at once, for it waits 3 s only, and passes
-// presses on. It returns why connecting again would be in vain.
+// presses on. It returns why Slack could not be called.
 func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- slack.InteractionCallback) error {
 	for {
 		var event socketmode.Event
@@ -235,11 +239,7 @@ func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys
 		case event = <-client.Events:
 		}
 		if failed, ok := event.Data.(*slack.ConnectionErrorEvent); ok {
-			if slackNext[slackCode(failed.ErrorObj)] != "" {
-				return failed.ErrorObj
-			}
-			l.noteOf(k, failed.ErrorObj)
-			l.warn(k, "connecting to Slack for buttons: it is tried again", failed.ErrorObj)
+			return failed.ErrorObj
 		}
 		if event.Type == socketmode.EventTypeConnected {
 			l.note(nil)
