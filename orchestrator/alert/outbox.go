@@ -9,11 +9,14 @@ import (
 )
 
 // Between two attempts to deliver a message there is a time that doubles from
-// the first of these to the second.
+// the first of these to the second: a service that is back is told within a minute.
 const (
 	firstRetry = time.Second
-	lastRetry  = 5 * time.Minute
+	lastRetry  = time.Minute
 )
+
+// longestLeave is the longest time for which a channel is left alone that asks for it.
+const longestLeave = 5 * time.Minute
 
 // refusedRetry is the time until a message is tried again that a channel has
 // refused for good: what was wrong is seldom mended sooner, and a service that was
@@ -142,14 +145,13 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// asksFor is for how long a channel asks to be left alone; no longer than is waited
-// in any case.
+// asksFor is for how long a channel asks to be left alone.
 func asksFor(err error) time.Duration {
 	var busy interface{ RetryAfter() time.Duration }
 	if !errors.As(err, &busy) {
 		return 0
 	}
-	return min(busy.RetryAfter(), lastRetry)
+	return min(busy.RetryAfter(), longestLeave)
 }
 
 // wait is the longest time from an attempt to the next.
