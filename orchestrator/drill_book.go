@@ -189,18 +189,28 @@ type DrillLeft struct {
 	Until    time.Time       `json:"until"` // when it was to be gone
 	Removed  bool            `json:"removed"`
 	Note     string          `json:"note,omitempty"`
+
+	mark drillMark
+}
+
+func newDrillLeft(m drillMark, site string, ref replay.ImageRef, snapshot string) DrillLeft {
+	return DrillLeft{Drill: m.id, Site: site, Image: ref, Snapshot: snapshot, Until: m.until, mark: m}
+}
+
+// what names it.
+func (l *DrillLeft) what() string {
+	if l.Snapshot != "" {
+		return l.Image.String() + "@" + l.Snapshot
+	}
+	return l.Image.String()
 }
 
 // words tell of it in one line.
 func (l *DrillLeft) words() string {
-	what := l.Image.String()
-	if l.Snapshot != "" {
-		what += "@" + l.Snapshot
-	}
 	if l.Removed {
-		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, what, l.Site)
+		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.what(), l.Site)
 	}
-	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, what, l.Site, l.Note)
+	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, l.what(), l.Site, l.Note)
 }
 
 func sortLeft(left []DrillLeft) {

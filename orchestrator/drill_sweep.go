@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -167,44 +168,29 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 // findLeft looks for what drills have made at all sites that answer.
 func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
 	var (
-		mu  sync.Mutex
-		out []DrillLeft
-		wg  sync.WaitGroup
+		mu     sync.Mutex
+		out    []DrillLeft
+		clones []DrillLeft
+		wg     sync.WaitGroup
 	)
-	add := func(site string, ref replay.ImageRef, snapshot, name string) {
-		if m, ok := parseDrillMark(name); ok && mine(m) {
-			mu.Lock()
-			defer mu.Unlock()
-			out = append(out, DrillLeft{Drill: m.id, Site: site, Image: ref, Snapshot: snapshot, Until: m.until})
-		}
-	}
+	wg.Go(func() { clones = drillClones(ctx, plan, sites) })
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)
 		if err != nil {
 			continue
 		}
-		for _, place := range drillPlaces(plan) {
-			wg.Go(func() {
-				images, _ := listPool(ctx, plan, site, place, 0) // one that is not there holds nothing
-				for _, image := range images {
-					add(wanted.Name, image.Ref, "", image.Ref.Name)
-				}
-			})
-		}
 		for i := range plan.Pools {
 			wg.Go(func() {
 				images, _ := listPool(ctx, plan, site, poolOf(&plan.Pools[i]), replay.WithHeader) // found the next time
-				for _, image := range images {
-					for _, s := range image.Snapshots {
-						if s.Kind == replay.SnapshotUser {
-							add(wanted.Name, image.Ref, s.Name, s.Name)
-						}
-					}
-				}
+				found := drillSnapshots(wanted.Name, images)
+				mu.Lock()
+				defer mu.Unlock()
+				out = append(out, found...)
 			})
 		}
 	}
 	wg.Wait()
+	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
 	return out
 }

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
@@ -161,18 +162,23 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	reading, done := context.WithCancel(ctx)
 	defer done()
 	var past *proofs
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		past = readProofs(reading, plan, sites)
-	}()
-	report := look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
+	var left []DrillLeft
+	var read sync.WaitGroup
+	read.Go(func() { past = readProofs(reading, plan, sites) })
+	read.Go(func() { left = drillClones(reading, plan, sites) })
+	seen := look(ctx, plan, sites, o, func([]replay.Evidence) {})
 	// Nobody waits long for what is only history.
 	late := time.AfterFunc(shortAnswer, done)
-	<-read
+	read.Wait()
 	late.Stop()
-	past.tell(plan, report)
-	return report
+	past.tell(plan, seen.report)
+	for i := range seen.obs.Sites {
+		for _, pool := range seen.obs.Sites[i].Pools {
+			left = append(left, drillSnapshots(seen.obs.Sites[i].Name, pool.Images)...)
+		}
+	}
+	seen.report.drillProblems(plan, left, seen.report.At)
+	return seen.report
 }
 
 // sight is a status with what it was made from.

@@ -191,6 +191,11 @@ func (r *StatusReport) gather() {
 		}
 	}
 	r.siteProblems()
+	r.sortProblems()
+}
+
+// sortProblems puts the most severe first.
+func (r *StatusReport) sortProblems() {
 	rank := make(map[replay.ProblemCode]int)
 	for i, kind := range replay.ProblemKinds() {
 		rank[kind.Code] = i

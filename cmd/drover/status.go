@@ -26,7 +26,7 @@ func newStatus(s *session) *cobra.Command {
 		Long: `Status asks all sites and judges each image by itself: the roles at every site,
 how far the copies are behind (entries, bytes, seconds), the objective, when each
 was last proven identical (by drover verify, or by the daemon on its schedule), the
-daemons. The judgement is Drover's own: two primaries are a split-brain even
+daemons, and what drills have left. The judgement is Drover's own: two primaries are a split-brain even
 where Ceph says HEALTH_OK.
 
 A site that does not answer is shown as such and hides nothing of the others.

@@ -1,0 +1,104 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
+)
+
+// The codes of what drills have made: of what should be gone, and of what a drill at
+// work needs, or one that was killed has left.
+const (
+	ProblemDrillLeft replay.ProblemCode = "drill-leftover"
+	ProblemDrillOpen replay.ProblemCode = "drill-open"
+)
+
+// drillClones looks for the clones of drills at all sites that answer.
+func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) []DrillLeft {
+	var (
+		mu  sync.Mutex
+		out []DrillLeft
+		wg  sync.WaitGroup
+	)
+	for _, wanted := range plan.Sites {
+		site, err := sites.Site(wanted.Name)
+		if err != nil {
+			continue
+		}
+		for _, place := range drillPlaces(plan) {
+			wg.Go(func() {
+				images, _ := listPool(ctx, plan, site, place, 0) // one that is not there holds nothing
+				mu.Lock()
+				defer mu.Unlock()
+				for i := range images {
+					if m, ok := parseDrillMark(images[i].Ref.Name); ok {
+						out = append(out, newDrillLeft(m, wanted.Name, images[i].Ref, ""))
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return out
+}
+
+// drillSnapshots are the snapshots of drills that images of a site have.
+func drillSnapshots(site string, images []replay.Image) (out []DrillLeft) {
+	for i := range images {
+		for _, s := range images[i].Snapshots {
+			if m, ok := parseDrillMark(s.Name); ok && s.Kind == replay.SnapshotUser {
+				out = append(out, newDrillLeft(m, site, images[i].Ref, s.Name))
+			}
+		}
+	}
+	return out
+}
+
+// drillProblems tells of what drills of the plan have made, one row for each site.
+func (r *StatusReport) drillProblems(plan *plans.Plan, left []DrillLeft, now time.Time) {
+	type row struct {
+		site string
+		late bool
+	}
+	of, own := map[row][]*DrillLeft{}, digest(plan.Name)
+	for i := range left {
+		if l := &left[i]; l.mark.plan == own {
+			at := row{l.Site, now.After(l.Until)}
+			of[at] = append(of[at], l)
+		}
+	}
+	for at, found := range of {
+		p := replay.Problem{Code: ProblemDrillOpen, Severity: replay.SeverityInfo, Site: at.site}
+		p.What = drillThings(found) + ": it is at work, or was killed"
+		if at.late {
+			p.Code, p.Severity = ProblemDrillLeft, replay.SeverityWarning
+			p.What = drillThings(found) + ", which should be gone since " + found[0].Until.UTC().Format(time.RFC3339)
+		}
+		p.Next = "drover drill sweep " + shellLine(plan.File)
+		r.Problems = append(r.Problems, StatusProblem{Problem: p})
+	}
+	slices.SortFunc(r.Problems[len(r.Problems)-len(of):], func(a, b StatusProblem) int {
+		return strings.Compare(a.Site+string(a.Code), b.Site+string(b.Code))
+	})
+	r.sortProblems()
+}
+
+// drillThings counts what was found, and names the drills and the first image.
+func drillThings(found []*DrillLeft) string {
+	clones, drills := 0, map[string]bool{}
+	for _, l := range found {
+		drills[l.Drill] = true
+		if l.Snapshot == "" {
+			clones++
+		}
+	}
+	return fmt.Sprintf("%s and %s, such as %s, of %s", plural(uint64(clones), "clone", "clones"), plural(uint64(len(found)-clones), "snapshot", "snapshots"), found[0].what(),
+		strings.Join(slices.Sorted(maps.Keys(drills)), ", "))
+}
