@@ -19,12 +19,12 @@ var ErrNotActing = errors.New("the watch does not act")
 
 // MayAct reports whether the watch acts, and the sites confirm that it still does:
 // a process that was stopped may have been replaced without having heard of it.
-// Where no site can be asked at all ([RoleAlone]) nobody else can act either, and
-// it may.
+// Where it is alone ([RoleAlone]) nobody else can act either, and it may, unless a
+// site that was silent at its last check answers by now.
 func (w *Watch) MayAct(ctx context.Context) bool {
 	t, standing := w.enter()
 	if t == nil {
-		return standing.Role == RoleAlone
+		return standing.Role == RoleAlone && w.stillAlone(ctx)
 	}
 	defer t.work.Done()
 	var silent []string

@@ -212,5 +212,5 @@ func (in *incident) thread(channel string) *thread {
 
 // told tells whether an incident is over, and everybody knows.
 func (in *incident) told() bool {
-	return in.Over && !slices.ContainsFunc(in.Threads, func(t *thread) bool { return t.Next != nil || t.Away != nil })
+	return in.Over && !slices.ContainsFunc(in.Threads, func(t *thread) bool { return !t.idle() })
 }

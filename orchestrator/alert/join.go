@@ -11,8 +11,8 @@ const endedKept = 500
 
 // Join is what is to be remembered where two have told people and neither knew of
 // the other, as across a cut: all that either remembers. What is open in both is
-// over in the other one's thread; it goes on in this one's. Joining what is known
-// already changes nothing.
+// over in the other one's thread; it goes on in this one's. Of an incident that both
+// remember, what either has told is told. Joining what is known already changes nothing.
 func (m *Memory) Join(other Memory, now time.Time) Memory {
 	out := m.clone()
 	other = other.clone()
@@ -27,9 +27,16 @@ func (m *Memory) Join(other Memory, now time.Time) Memory {
 	for _, w := range other.Watches {
 		opened[w.Open] = w
 	}
-	known := out.IDs()
+	known := map[string]*incident{}
+	for _, in := range out.Incidents {
+		known[in.ID] = in
+	}
 	for _, in := range other.Incidents {
-		if _, over := out.Ended[in.ID]; over || known[in.ID] {
+		if _, over := out.Ended[in.ID]; over {
+			continue
+		}
+		if mine := known[in.ID]; mine != nil {
+			out.catchUp(mine, in)
 			continue
 		}
 		if w := opened[in.ID]; w != nil && !in.Over {
@@ -44,6 +51,7 @@ func (m *Memory) Join(other Memory, now time.Time) Memory {
 		}
 		out.Incidents = append(out.Incidents, in)
 	}
+	out.Outlets = latest(out.Outlets, other.Outlets)
 	out.Handed = max(out.Handed, other.Handed)
 	for name, note := range other.Notes {
 		if _, mine := out.Notes[name]; !mine {
@@ -63,11 +71,7 @@ func (m *Memory) end(id string, at time.Time) {
 	}
 	m.Ended[id] = at
 	m.Incidents = slices.DeleteFunc(m.Incidents, func(in *incident) bool { return in.ID == id })
-	for _, w := range m.Watches {
-		if w.Open == id {
-			w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
-		}
-	}
+	m.closed(id)
 	for len(m.Ended) > endedKept {
 		oldest := id
 		for other, then := range m.Ended {
@@ -76,6 +80,58 @@ func (m *Memory) end(id string, at time.Time) {
 			}
 		}
 		delete(m.Ended, oldest)
+	}
+}
+
+// closed notes that an incident is open no more.
+func (m *Memory) closed(id string) {
+	for _, w := range m.Watches {
+		if w.Open == id {
+			w.Open, w.Began, w.Checks, w.Absent = "", time.Time{}, 0, time.Time{}
+		}
+	}
+}
+
+// catchUp has an incident know what somebody else, who remembers it as well, has told
+// of it.
+func (m *Memory) catchUp(in, other *incident) {
+	if other.Over && !in.Over || other.Over == in.Over && other.Told.At.After(in.Told.At) {
+		*in, *other = *other, *in // the later one, as far as that can be told
+	}
+	if in.Over {
+		m.closed(in.ID)
+	}
+	more := in.Over != other.Over || in.Told.At.After(other.Told.At)
+	for _, theirs := range other.Threads {
+		switch mine := in.thread(theirs.Channel); {
+		case mine == nil:
+			in.Threads = append(in.Threads, theirs)
+		case mine.opens() && !theirs.opens(), in.Over && !more && theirs.idle():
+			mine.goOnFrom(theirs, more)
+		}
+	}
+}
+
+// opens reports whether a channel is still to be told that there is an incident.
+func (t *thread) opens() bool {
+	is := func(l *letter) bool { return l != nil && l.Message.Kind == Opened }
+	return is(t.Next) || is(t.Away)
+}
+
+// idle reports whether a channel knows all that it is to be told.
+func (t *thread) idle() bool { return t.Next == nil && t.Away == nil }
+
+// goOnFrom goes on from a thread of the same channel that is ahead. What else is to be
+// told, if there is more, is told as a change.
+func (t *thread) goOnFrom(other *thread, more bool) {
+	t.putBack()
+	t.Receipt = other.Receipt
+	if !more {
+		t.Next, t.Away = other.Next.copy(), other.Away.copy()
+		return
+	}
+	if t.Next.Message.Kind == Opened {
+		t.Next.Message.Kind = Changed
 	}
 }
 
@@ -100,7 +156,8 @@ func (d *Desk) Join(now time.Time, other Memory) {
 }
 
 // Part ends what was opened alone, because another one tells people from now on, who
-// knows nothing of it. What is known already (by id) is the other's.
+// knows nothing of it. What is known already (by id) is the other's. Whoever was never
+// told that there is something is not told that it is over, either.
 func (d *Desk) Part(now time.Time, known map[string]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,6 +165,7 @@ func (d *Desk) Part(now time.Time, known map[string]bool) {
 	d.memory.Incidents = slices.DeleteFunc(d.memory.Incidents, func(in *incident) bool { return known[in.ID] })
 	d.memory.Watches = nil
 	for _, in := range d.memory.Incidents {
+		in.Threads = slices.DeleteFunc(in.Threads, func(t *thread) bool { return t.Away == nil && t.opens() })
 		if !in.Over {
 			in.close(now)
 		}

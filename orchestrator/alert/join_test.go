@@ -1,7 +1,9 @@
 package alert_test
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +82,130 @@ func TestPart(t *testing.T) {
 	}
 	if said := send(now.Add(time.Minute)); len(said) != 1 || said[0][:8] != "resolved" || !d.Told() {
 		t.Errorf("told: %v", said)
+	}
+}
+
+// kinds are what is due at a desk that goes on from a memory, by channel.
+func kinds(t *testing.T, now time.Time, memory alert.Memory) (said []string) {
+	t.Helper()
+	_, send := alone(t, 9, memory)
+	for _, text := range send(now) {
+		said = append(said, strings.Fields(text)[0])
+	}
+	return said
+}
+
+// TestJoinOfOneIncident: of an incident that two remember, what the one that is ahead
+// has told is not told again, and what it could not tell yet is.
+func TestJoinOfOneIncident(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	d, send := alone(t, 1, alert.Memory{})
+	d.Check(now, lost("a"), nil, nil)
+	before := d.Memory()
+	if said := kinds(t, now, before); !slices.Equal(said, []string{"opened"}) {
+		t.Fatalf("not told yet: %v", said)
+	}
+	send(now)
+	told := d.Memory()
+	now = now.Add(10 * time.Minute)
+	worse := lost("a")
+	worse[0].Asks = &alert.Question{Kind: alert.AskResync, Subject: "h", Evidence: "e", Options: []string{"a"}}
+	d.Check(now, worse, nil, nil)
+	changed := d.Memory()
+	send(now)
+	toldOfChange := d.Memory()
+	now = now.Add(10 * time.Minute)
+	d.Check(now, nil, nil, nil)
+	over := d.Memory()
+	for name, c := range map[string]struct {
+		a, b alert.Memory
+		want []string
+	}{
+		"told":             {before, told, nil},
+		"changed":          {told, changed, []string{"changed"}},
+		"changed at once":  {before, changed, []string{"changed"}},
+		"told of a change": {before, toldOfChange, nil},
+		"over":             {toldOfChange, over, []string{"resolved"}},
+	} {
+		for _, joined := range []alert.Memory{c.a.Join(c.b, now), c.b.Join(c.a, now)} {
+			if said := kinds(t, now, joined); !slices.Equal(said, c.want) {
+				t.Errorf("%s: told %v, not %v", name, said, c.want)
+			}
+		}
+	}
+}
+
+// TestPartUnheard: whose channel took nothing while it was alone does not tell of the
+// end of what nobody has heard of.
+func TestPartUnheard(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	d, send := alone(t, 1, alert.Memory{})
+	d.Check(now, lost("a"), nil, nil)
+	for _, m := range d.Due(now) {
+		d.Failed(now, m, errAway)
+	}
+	now = now.Add(time.Hour)
+	d.Part(now, nil)
+	if said := send(now); len(said) != 0 || !d.Told() {
+		t.Errorf("told: %v", said)
+	}
+}
+
+// TestJoinOfChannels: whether a channel fails is known to who has tried it last.
+func TestJoinOfChannels(t *testing.T) {
+	o := newOffice(t, func(o *alert.Options) { o.FailingAfter = 10 * time.Minute })
+	read := func() (m alert.Memory) {
+		if err := json.Unmarshal(o.memory, &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	o.broken["pager"] = errAway
+	o.signals = signal("lag", alert.Critical, "b")
+	o.pass(5 * time.Minute)
+	o.told("chat opened lag critical 0")
+	failing := read()
+	o.mend("pager")
+	o.pass(5 * time.Minute)
+	o.told("pager opened lag critical 0")
+	mended := read()
+	joined := failing.Join(mended, o.now)
+	var err error
+	if o.memory, err = json.Marshal(joined); err != nil {
+		t.Fatal(err)
+	}
+	o.pass(5 * time.Minute)
+	o.told()
+}
+
+// TestOldFailureOfAChannel: that a channel failed long ago is not told until it has
+// been tried once more, and is not over before.
+func TestOldFailureOfAChannel(t *testing.T) {
+	for name, broken := range map[string]error{"mended": nil, "failing": errAway} {
+		t.Run(name, func(t *testing.T) {
+			o := newOffice(t, func(o *alert.Options) { o.FailingAfter = 10 * time.Minute })
+			o.broken["pager"] = errAway
+			o.signals = signal("lag", alert.Critical, "b")
+			o.pass(10*time.Minute + 40*time.Second) // about to be told
+			o.told("chat opened lag critical 0")
+			o.now = o.now.Add(time.Hour) // nobody looked
+			if o.broken["pager"] = broken; broken == nil {
+				o.pass(5 * time.Minute)
+				o.told("pager opened lag critical 0")
+				return
+			}
+			o.pass(5 * time.Minute)
+			o.told("chat opened channel-failing critical 0")
+			o.now = o.now.Add(time.Hour)
+			d := o.desk()
+			for range 10 { // checks, and nothing is tried
+				o.now = o.now.Add(step)
+				d.Check(o.now, o.signals, nil, nil)
+			}
+			if open := d.Open(); len(open) != 2 {
+				t.Errorf("open: %+v", open)
+			}
+		})
 	}
 }
 

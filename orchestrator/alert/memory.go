@@ -141,7 +141,7 @@ func (d *Desk) clock(now time.Time) {
 		}
 	}
 	for _, o := range m.Outlets {
-		move(&o.Since)
+		move(&o.Since, &o.Tried)
 		for i := range o.Sent {
 			move(&o.Sent[i])
 		}
