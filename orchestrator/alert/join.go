@@ -16,40 +16,30 @@ const endedKept = 500
 func (m *Memory) Join(other Memory, now time.Time) Memory {
 	out := m.clone()
 	other = other.clone()
-	for id, at := range other.Ended {
-		out.end(id, at)
-	}
-	watches := map[subject]*watch{}
-	for _, w := range out.Watches {
-		watches[w.subject] = w
-	}
-	opened := map[string]*watch{}
-	for _, w := range other.Watches {
-		opened[w.Open] = w
-	}
 	known := map[string]*incident{}
 	for _, in := range out.Incidents {
 		known[in.ID] = in
 	}
+	for id, at := range other.Ended {
+		if in := known[id]; in == nil || !other.upheld(in) {
+			out.end(id, at)
+		}
+	}
 	for _, in := range other.Incidents {
-		if _, over := out.Ended[in.ID]; over {
+		if _, over := out.Ended[in.ID]; over && !out.upheld(in) {
 			continue
 		}
-		if mine := known[in.ID]; mine != nil {
+		mine, goesOn := known[in.ID], !in.Over
+		if mine != nil {
+			over := mine.Over
 			out.catchUp(mine, in)
-			continue
+			in, goesOn = mine, over && !mine.Over
+		} else {
+			out.Incidents = append(out.Incidents, in)
 		}
-		if w := opened[in.ID]; w != nil && !in.Over {
-			switch mine := watches[w.subject]; {
-			case mine == nil:
-				out.Watches, watches[w.subject] = append(out.Watches, w), w
-			case mine.Open == "":
-				*mine = *w
-			default:
-				in.close(now)
-			}
+		if goesOn {
+			out.adopt(in, &other, now)
 		}
-		out.Incidents = append(out.Incidents, in)
 	}
 	out.Outlets = latest(out.Outlets, other.Outlets)
 	out.Handed = max(out.Handed, other.Handed)
@@ -62,6 +52,37 @@ func (m *Memory) Join(other Memory, now time.Time) Memory {
 		}
 	}
 	return out
+}
+
+// adopt has an incident that is open elsewhere go on here, where the same is not open
+// already.
+func (m *Memory) adopt(in *incident, from *Memory, now time.Time) {
+	at := slices.IndexFunc(from.Watches, func(w *watch) bool { return w.Open == in.ID })
+	if at < 0 {
+		in.close(now) // nobody would ever look for its end
+		return
+	}
+	theirs := from.Watches[at]
+	mine := slices.IndexFunc(m.Watches, func(w *watch) bool { return w.subject == theirs.subject })
+	switch {
+	case mine < 0:
+		m.Watches = append(m.Watches, theirs)
+	case m.Watches[mine].Open == "":
+		*m.Watches[mine] = *theirs
+	default:
+		in.close(now)
+	}
+}
+
+// afterAll follows the id of an incident in what has ended, where its end was told once
+// more after it was upheld.
+const afterAll = " after all"
+
+// upheld reports whether people were told that an incident goes on after somebody whose
+// memory this is had told its end: see [Desk.Doubt].
+func (m *Memory) upheld(in *incident) bool {
+	_, over := m.Ended[in.ID+afterAll]
+	return in.Upheld && !in.Over && !over
 }
 
 // end notes that an incident is over, and told.
@@ -95,8 +116,8 @@ func (m *Memory) closed(id string) {
 // catchUp has an incident know what somebody else, who remembers it as well, has told
 // of it.
 func (m *Memory) catchUp(in, other *incident) {
-	if other.Over && !in.Over || other.Over == in.Over && other.Told.At.After(in.Told.At) {
-		*in, *other = *other, *in // the later one, as far as that can be told
+	if other.later(in) {
+		*in, *other = *other, *in
 	}
 	if in.Over {
 		m.closed(in.ID)
@@ -110,6 +131,18 @@ func (m *Memory) catchUp(in, other *incident) {
 			mine.goOnFrom(theirs, more)
 		}
 	}
+}
+
+// later reports whether what is known of an incident came after what somebody else
+// knows of it, as far as that can be told.
+func (in *incident) later(other *incident) bool {
+	switch {
+	case in.Upheld != other.Upheld:
+		return in.Upheld
+	case in.Over != other.Over:
+		return in.Over
+	}
+	return in.Told.At.After(other.Told.At)
 }
 
 // opens reports whether a channel is still to be told that there is an incident.
@@ -154,6 +187,20 @@ func (d *Desk) Join(now time.Time, other Memory) {
 		d.memory = joined
 	}
 }
+
+// Doubt is called where there may be a newer memory than the one that the desk goes on
+// from, at a site that is silent: whatever is found to hold still is told once more, in
+// its thread, lest people take it for over.
+func (d *Desk) Doubt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, in := range d.memory.Incidents {
+		in.Doubted = !in.Over
+	}
+}
+
+// Old reports whether a memory has not been stored for longer than some time.
+func (m *Memory) Old(now time.Time, than time.Duration) bool { return now.Sub(m.Clock) > than }
 
 // Part ends what was opened alone, because another one tells people from now on, who
 // knows nothing of it. What is known already (by id) is the other's. Whoever was never

@@ -135,6 +135,61 @@ func TestJoinOfOneIncident(t *testing.T) {
 	}
 }
 
+// TestDoubt: who goes on from a memory that may be out of date tells once more what holds
+// still; when the newer memory is found after all, it does not end that, and is told so.
+func TestDoubt(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	first, send := alone(t, 1, alert.Memory{})
+	first.Check(now, lost("a"), nil, nil)
+	send(now)
+	old := first.Memory()
+	now = now.Add(time.Hour)
+	first.Check(now, nil, nil, nil)
+	over := first.Memory() // the end is not told everywhere
+	send(now)
+	now = now.Add(time.Second)
+	first.Check(now, nil, nil, nil)
+	ended := first.Memory()
+	if !old.Old(now, 10*time.Minute) || ended.Old(now, 10*time.Minute) {
+		t.Error("it is not known which memory is old")
+	}
+
+	d, send := alone(t, 2, old)
+	d.Doubt()
+	now = now.Add(time.Minute)
+	d.Check(now, lost("a"), nil, nil)
+	if said := send(now); len(said) != 1 || said[0][:7] != "changed" {
+		t.Fatalf("told: %v", said)
+	}
+	upheld := d.Memory()
+	join := func(all ...alert.Memory) alert.Memory {
+		joined := all[0]
+		for _, m := range all[1:] {
+			joined = joined.Join(m, now)
+		}
+		return joined
+	}
+	for name, joined := range map[string]alert.Memory{
+		"upheld first": join(upheld, over, ended, old), "ended first": join(ended, upheld, over, old), "over first": join(over, upheld, ended, old),
+	} {
+		d, send := alone(t, 3, joined)
+		d.Check(now, lost("a"), nil, nil)
+		if said := send(now); len(said) != 0 || len(d.Open()) != 1 {
+			t.Errorf("%s: it goes on, told: %v", name, said)
+		}
+		d.Check(now.Add(time.Second), nil, nil, nil)
+		if said := send(now.Add(time.Second)); len(said) != 1 || said[0][:8] != "resolved" {
+			t.Errorf("%s: in the end, told: %v", name, said)
+		}
+		d.Check(now.Add(2*time.Second), nil, nil, nil)
+		memory := d.Memory()
+		memory = join(memory, upheld, ended, old)
+		if again, _ := alone(t, 4, memory); len(again.Open()) != 0 {
+			t.Errorf("%s: open again", name)
+		}
+	}
+}
+
 // TestPartUnheard: whose channel took nothing while it was alone does not tell of the
 // end of what nobody has heard of.
 func TestPartUnheard(t *testing.T) {

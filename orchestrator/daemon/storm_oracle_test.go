@@ -148,6 +148,8 @@ func (s *storm) tales(bad func(string, ...any)) []*tale {
 			bad("%v: %v is told of (%s) after its end", s.at(m.when), t, m.Kind)
 		case m.Kind == alert.Resolved:
 			t.to = m.when
+		default:
+			t.to = time.Time{} // it goes on
 		}
 		t.last, t.said = m.Kind, m.when
 	}
