@@ -141,7 +141,7 @@ func (s *storm) tales(bad func(string, ...any)) []*tale {
 			}
 			of[m.ID] = t
 			all = append(all, t)
-		case m.Kind == alert.Opened && t.last == m.Kind && s.cutOff(s.at(t.said)), m.Kind == alert.Resolved && t.last == m.Kind && s.cutOff(s.at(t.said)):
+		case m.Kind != alert.Changed && m.Kind == t.last && s.cutOff(s.at(t.said)):
 		case m.Kind == alert.Opened:
 			bad("%v: %v is told as new again", s.at(m.when), t)
 		case !t.to.IsZero() && !s.doubled(t):
@@ -398,7 +398,7 @@ func (s *storm) judgeOncall(t *tale, bad func(string, ...any)) {
 		if again := i > 0 && kinds[i-1] == k && s.cutOff(whens[i-1]); again {
 			continue
 		}
-		if k == alert.Opened && i > 0 || k == alert.Resolved && i < last && !(kinds[i+1] == k && s.cutOff(whens[i])) {
+		if k == alert.Opened && i > 0 || k == alert.Resolved && i < last && (kinds[i+1] != k || !s.cutOff(whens[i])) {
 			bad("%v: on call was told %v at %v", t, kinds, whens)
 			return
 		}
