@@ -23,8 +23,8 @@ type incident struct {
 	// Doubted is whether people may have been told that it is over, by somebody whose
 	// memory is out of reach.
 	Doubted bool `json:"doubted,omitempty"`
-	// Upheld is whether people were told that it goes on, for all that.
-	Upheld bool      `json:"upheld,omitempty"`
+	// Upheld is how often people were told that it goes on, for all that.
+	Upheld int       `json:"upheld,omitempty"`
 	Alone  time.Time `json:"alone"` // since then nobody has acknowledged it
 	Over   bool      `json:"over,omitempty"`
 	Ended  time.Time `json:"ended,omitzero"`
@@ -86,7 +86,7 @@ func (d *Desk) tell(now time.Time, in *incident) {
 	case in.Told.At.IsZero():
 		in.note(now)
 	case in.Doubted:
-		in.Upheld = true
+		in.Upheld++
 		in.say(now, Changed)
 		in.note(now)
 	case urgent, minor && now.Sub(in.Told.At) >= d.options.MinInterval:

@@ -21,12 +21,12 @@ func (m *Memory) Join(other Memory, now time.Time) Memory {
 		known[in.ID] = in
 	}
 	for id, at := range other.Ended {
-		if in := known[id]; in == nil || !other.upheld(in) {
-			out.end(id, at)
+		if in := known[id]; in == nil || other.over(in) {
+			out.end(id, other.Upheld[id], at)
 		}
 	}
 	for _, in := range other.Incidents {
-		if _, over := out.Ended[in.ID]; over && !out.upheld(in) {
+		if out.over(in) {
 			continue
 		}
 		mine, goesOn := known[in.ID], !in.Over
@@ -41,7 +41,7 @@ func (m *Memory) Join(other Memory, now time.Time) Memory {
 			out.adopt(in, &other, now)
 		}
 	}
-	out.Outlets = latest(out.Outlets, other.Outlets)
+	out.Outlets = latest(out.Outlets, other.Outlets, now)
 	out.Handed = max(out.Handed, other.Handed)
 	for name, note := range other.Notes {
 		if _, mine := out.Notes[name]; !mine {
@@ -74,23 +74,25 @@ func (m *Memory) adopt(in *incident, from *Memory, now time.Time) {
 	}
 }
 
-// afterAll follows the id of an incident in what has ended, where its end was told once
-// more after it was upheld.
-const afterAll = " after all"
-
-// upheld reports whether people were told that an incident goes on after somebody whose
-// memory this is had told its end: see [Desk.Doubt].
-func (m *Memory) upheld(in *incident) bool {
-	_, over := m.Ended[in.ID+afterAll]
-	return in.Upheld && !in.Over && !over
+// over reports whether whoever has this memory told the end of an incident, and people
+// were not told since that it goes on: see [Desk.Doubt].
+func (m *Memory) over(in *incident) bool {
+	_, ended := m.Ended[in.ID]
+	return ended && m.Upheld[in.ID] >= in.Upheld
 }
 
-// end notes that an incident is over, and told.
-func (m *Memory) end(id string, at time.Time) {
+// end notes that an incident is over, and told, after it was upheld so often.
+func (m *Memory) end(id string, upheld int, at time.Time) {
 	if m.Ended == nil {
 		m.Ended = map[string]time.Time{}
 	}
 	m.Ended[id] = at
+	if upheld > m.Upheld[id] {
+		if m.Upheld == nil {
+			m.Upheld = map[string]int{}
+		}
+		m.Upheld[id] = upheld
+	}
 	m.Incidents = slices.DeleteFunc(m.Incidents, func(in *incident) bool { return in.ID == id })
 	m.closed(id)
 	for len(m.Ended) > endedKept {
@@ -101,6 +103,7 @@ func (m *Memory) end(id string, at time.Time) {
 			}
 		}
 		delete(m.Ended, oldest)
+		delete(m.Upheld, oldest)
 	}
 }
 
@@ -138,7 +141,7 @@ func (m *Memory) catchUp(in, other *incident) {
 func (in *incident) later(other *incident) bool {
 	switch {
 	case in.Upheld != other.Upheld:
-		return in.Upheld
+		return in.Upheld > other.Upheld
 	case in.Over != other.Over:
 		return in.Over
 	}

@@ -182,10 +182,16 @@ func TestDoubt(t *testing.T) {
 			t.Errorf("%s: in the end, told: %v", name, said)
 		}
 		d.Check(now.Add(2*time.Second), nil, nil, nil)
-		memory := d.Memory()
-		memory = join(memory, upheld, ended, old)
-		if again, _ := alone(t, 4, memory); len(again.Open()) != 0 {
+		over := d.Memory()
+		if again, _ := alone(t, 4, join(over, upheld, ended, old)); len(again.Open()) != 0 {
 			t.Errorf("%s: open again", name)
+		}
+		again, send := alone(t, 5, upheld) // which is out of date by now
+		again.Doubt()
+		again.Check(now, lost("a"), nil, nil)
+		send(now)
+		if again, _ = alone(t, 6, join(over, again.Memory(), ended)); len(again.Open()) != 1 {
+			t.Errorf("%s: what was upheld once more is over", name)
 		}
 	}
 }
@@ -224,7 +230,12 @@ func TestJoinOfChannels(t *testing.T) {
 	o.pass(5 * time.Minute)
 	o.told("pager opened lag critical 0")
 	mended := read()
+	ahead := mended.Join(failing, o.now)
+	for _, channel := range ahead.Outlets {
+		channel.Tried, channel.Since = o.now.Add(time.Hour), o.now.Add(-time.Hour) // by a clock that was wrong
+	}
 	joined := failing.Join(mended, o.now)
+	joined = joined.Join(ahead, o.now)
 	var err error
 	if o.memory, err = json.Marshal(joined); err != nil {
 		t.Fatal(err)

@@ -86,14 +86,15 @@ func (d *Desk) doubted(now time.Time, channel string) bool {
 	})
 }
 
-// latest are what is remembered of channels by whoever has tried them last.
-func latest(mine, theirs []*outlet) []*outlet {
+// latest are what is remembered of channels by whoever has tried them last. One whose
+// clock was ahead does not count.
+func latest(mine, theirs []*outlet, now time.Time) []*outlet {
 	for _, o := range theirs {
 		at := slices.IndexFunc(mine, func(m *outlet) bool { return m.Name == o.Name })
 		switch {
 		case at < 0:
 			mine = append(mine, o)
-		case o.Tried.After(mine[at].Tried):
+		case o.Tried.After(mine[at].Tried) && !o.Tried.After(now):
 			o.Sent, mine[at] = mine[at].Sent, o
 		}
 	}

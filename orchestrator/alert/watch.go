@@ -170,10 +170,7 @@ func (d *Desk) forget(now time.Time) {
 	})
 	for _, in := range slices.Clone(m.Incidents) {
 		if in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget {
-			m.end(in.ID, in.Ended)
-			if in.Upheld {
-				m.end(in.ID+afterAll, in.Ended)
-			}
+			m.end(in.ID, in.Upheld, in.Ended)
 		}
 	}
 }
