@@ -48,6 +48,8 @@ type Watch struct {
 	tenure   *tenure // while it acts
 	pending  []Entry // of the history, that no site has taken yet
 	losses   []loss  // of the right to act
+	// aloneBlind are the sites that did not answer the last check that it made alone.
+	aloneBlind []string
 }
 
 // WatchOptions are how a watch reaches the sites, and whom it tells.
@@ -208,6 +210,11 @@ func (w *Watch) tell(t *tenure, result *CheckResult) bool {
 	w.mu.Unlock()
 	if now != t || t == nil && role != RoleAlone {
 		return false
+	}
+	if t == nil {
+		w.mu.Lock()
+		w.aloneBlind = result.Blind
+		w.mu.Unlock()
 	}
 	w.options.Checked(*result)
 	return true

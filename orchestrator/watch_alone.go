@@ -1,7 +1,10 @@
 package orchestrator
 
 import (
+	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
@@ -35,6 +38,39 @@ func (w *Watch) aloneSignals(acts bool, result *CheckResult) {
 		what := "Drover sees the plan's images and can do nothing, so that no split-brain is halted: " + why
 		result.Signals = append(result.Signals, signal(SignalCannotAct, "", what, "check Drover's caps at the sites, and that the plan's first pool can be written to: drover status "+w.plan.File))
 	}
+}
+
+// stillAlone reports whether the sites that did not answer the last check, which the
+// watch made alone, are silent still. A process that was stopped meanwhile knows only
+// how they were before; where one of them answers, it is looked at once more.
+func (w *Watch) stillAlone(ctx context.Context) bool {
+	w.looking.RLock()
+	defer w.looking.RUnlock()
+	w.mu.Lock()
+	blind := w.aloneBlind
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, shortAnswer) // nothing depends on who is slower
+	defer cancel()
+	var (
+		wg       sync.WaitGroup
+		answered atomic.Bool
+	)
+	for _, name := range blind {
+		site, err := w.sites.Load().Site(name)
+		if err != nil {
+			continue // it was not opened yet
+		}
+		wg.Go(func() {
+			if _, err := alive(ctx, w.plan, site); err == nil {
+				answered.Store(true)
+			}
+		})
+	}
+	wg.Wait()
+	if answered.Load() {
+		w.CheckNow()
+	}
+	return !answered.Load()
 }
 
 // CannotAct reports whether sites answer the watch, and it can only look all the same.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // EntryMemory is what a watch's owner must remember; only the newest counts.
@@ -19,12 +21,12 @@ var ErrNotActing = errors.New("the watch does not act")
 
 // MayAct reports whether the watch acts, and the sites confirm that it still does:
 // a process that was stopped may have been replaced without having heard of it.
-// Where no site can be asked at all ([RoleAlone]) nobody else can act either, and
-// it may.
+// Where it is alone ([RoleAlone]) nobody else can act either, and it may, unless a
+// site that was silent at its last check answers by now.
 func (w *Watch) MayAct(ctx context.Context) bool {
 	t, standing := w.enter()
 	if t == nil {
-		return standing.Role == RoleAlone
+		return standing.Role == RoleAlone && w.stillAlone(ctx)
 	}
 	defer t.work.Done()
 	var silent []string
@@ -52,6 +54,7 @@ func (w *Watch) Memories(ctx context.Context) ([]json.RawMessage, error) {
 	for _, e := range ledger.Entries() {
 		if e.Kind == EntryMemory {
 			memories = append(memories, e.Body)
+			t.taken.Store(e.Key, true)
 		}
 	}
 	return memories, ledger.Close(ctx)
@@ -74,13 +77,28 @@ func (w *Watch) Remember(ctx context.Context, memory json.RawMessage) error {
 	return nil
 }
 
-// oldMemories are the keys of all memories but the newest.
-func oldMemories(entries []Entry) []string {
+// oldMemories are the keys of memories that are outdated: once this watch has stored
+// one, those that it has stored before and those of others that its owner has taken. One
+// that a site brings along that was away stays until the owner has taken it, too.
+func (t *tenure) oldMemories(entries []Entry) []string {
+	mine := "-" + t.ledger.clock.writer + "-"
 	var keys []string
+	own := -1 // where the newest of this watch is
 	for i := range entries {
-		if entries[i].Kind == EntryMemory {
-			keys = append(keys, entries[i].Key)
+		if entries[i].Kind != EntryMemory {
+			continue
+		}
+		keys = append(keys, entries[i].Key)
+		if strings.Contains(entries[i].Key, mine) {
+			own = len(keys) - 1
 		}
 	}
-	return keys[:max(0, len(keys)-1)]
+	if own < 0 {
+		return nil
+	}
+	newest := keys[own]
+	return slices.DeleteFunc(keys, func(key string) bool {
+		_, taken := t.taken.Load(key)
+		return key == newest || !taken && !strings.Contains(key, mine)
+	})
 }

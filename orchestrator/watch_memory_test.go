@@ -3,11 +3,14 @@ package orchestrator_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
 )
 
@@ -61,4 +64,48 @@ func TestMemoryOfASiteAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMemoryOfOthersStays: what somebody else has remembered at a site that was away is
+// not removed before this watch's owner has read it; then it is.
+func TestMemoryOfOthersStays(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 1)
+		first := b.watchman(t, b.immortal())
+		time.Sleep(time.Minute)
+		b.world.Vanish("a")
+		time.Sleep(time.Minute)
+		b.must(first.watch.Remember(t.Context(), json.RawMessage(`"at b alone"`)))
+		first.stop()
+		b.world.Return("a")
+		b.world.Vanish("b")
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		time.Sleep(time.Minute)
+		many := func() {
+			for i := range 40 {
+				b.must(m.watch.Remember(t.Context(), json.RawMessage(fmt.Sprint(i))))
+			}
+		}
+		there := func() bool {
+			return slices.ContainsFunc(b.world.Ledger("b", watchLedger), func(r replay.Record) bool { return strings.Contains(string(r.Value), "at b alone") })
+		}
+		many()
+		b.world.Return("b")
+		time.Sleep(time.Minute)
+		many()
+		if !there() {
+			t.Fatal("what nobody has read is removed")
+		}
+		memories, err := m.watch.Memories(t.Context())
+		if !slices.ContainsFunc(memories, func(m json.RawMessage) bool { return string(m) == `"at b alone"` }) || err != nil {
+			t.Errorf("read: %s, %v", memories, err)
+		}
+		many()
+		time.Sleep(time.Minute)
+		many()
+		if there() {
+			t.Error("what was read stays for ever")
+		}
+	})
 }

@@ -162,6 +162,35 @@ func TestWatchBlocksNoRunbook(t *testing.T) {
 	})
 }
 
+// TestAloneNoMore: who tells alone, because no site answers, asks them once more before
+// anybody is told: it may have been stopped since it looked.
+func TestAloneNoMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 1)
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		time.Sleep(time.Minute)
+		b.world.Vanish("a")
+		b.world.Freeze("b")
+		time.Sleep(5 * time.Minute)
+		began := time.Now()
+		if may := m.watch.MayAct(t.Context()); !may || m.last().Role != orchestrator.RoleAlone {
+			t.Errorf("%s, and may tell: %v", m.last().Role, may)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("to ask took %v", took)
+		}
+		b.world.Thaw("b")
+		if m.watch.MayAct(t.Context()) {
+			t.Error("may tell what was seen before a site answered")
+		}
+		time.Sleep(2 * time.Minute)
+		if may := m.watch.MayAct(t.Context()); !may || m.last().Role != orchestrator.RoleActing {
+			t.Errorf("%s, and may tell: %v", m.last().Role, may)
+		}
+	})
+}
+
 // TestWatchAlone: where no site answers, who watches says so all the same; and acts
 // again when one does.
 func TestWatchAlone(t *testing.T) {

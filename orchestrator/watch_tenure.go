@@ -36,6 +36,7 @@ type tenure struct {
 	last       atomic.Pointer[StatusReport]
 	keepers    []*keeper
 	drills     drillLog
+	taken      sync.Map // keys of memories that the watch's owner has read
 	shots      shots
 	mu         sync.Mutex // guards what follows
 	proofs     *proofs
@@ -79,7 +80,7 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
 		return nil, err
 	}
-	t.ledger.outdated = oldMemories
+	t.ledger.outdated = t.oldMemories
 	if t.lease, err = t.ledger.Lease(ctx, "watch"); err == nil {
 		t.history, err = openHistory(ctx, w.plan, t.sites)
 	}

@@ -19,10 +19,15 @@ type incident struct {
 	// only its end is told.
 	Quiet bool `json:"quiet,omitempty"`
 	// Gone is whether it was not found any more, though it may come back.
-	Gone  bool      `json:"gone,omitempty"`
-	Alone time.Time `json:"alone"` // since then nobody has acknowledged it
-	Over  bool      `json:"over,omitempty"`
-	Ended time.Time `json:"ended,omitzero"`
+	Gone bool `json:"gone,omitempty"`
+	// Doubted is whether people may have been told that it is over, by somebody whose
+	// memory is out of reach.
+	Doubted bool `json:"doubted,omitempty"`
+	// Upheld is how often people were told that it goes on, for all that.
+	Upheld int       `json:"upheld,omitempty"`
+	Alone  time.Time `json:"alone"` // since then nobody has acknowledged it
+	Over   bool      `json:"over,omitempty"`
+	Ended  time.Time `json:"ended,omitzero"`
 }
 
 // facts are what makes an incident worth telling again where it changes.
@@ -80,6 +85,10 @@ func (d *Desk) tell(now time.Time, in *incident) {
 	switch urgent, minor := in.news(); {
 	case in.Told.At.IsZero():
 		in.note(now)
+	case in.Doubted:
+		in.Upheld++
+		in.say(now, Changed)
+		in.note(now)
 	case urgent, minor && now.Sub(in.Told.At) >= d.options.MinInterval:
 		if rank := in.Facts.Severity.rank(); rank > in.Told.Severity.rank() {
 			in.rise(now)
@@ -117,7 +126,7 @@ func (in *incident) note(now time.Time) {
 			names = append(slices.Clip(names), name)
 		}
 	}
-	in.Told.facts, in.Told.At = in.Facts, now
+	in.Told.facts, in.Told.At, in.Doubted = in.Facts, now, false
 	in.Told.Names = names
 	if in.Told.Peak == "" || in.Facts.Severity.rank() > in.Told.Peak.rank() {
 		in.Told.Peak = in.Facts.Severity
@@ -212,5 +221,5 @@ func (in *incident) thread(channel string) *thread {
 
 // told tells whether an incident is over, and everybody knows.
 func (in *incident) told() bool {
-	return in.Over && !slices.ContainsFunc(in.Threads, func(t *thread) bool { return t.Next != nil || t.Away != nil })
+	return in.Over && !slices.ContainsFunc(in.Threads, func(t *thread) bool { return !t.idle() })
 }

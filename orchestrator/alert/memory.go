@@ -26,6 +26,8 @@ type Memory struct {
 	// Ended are the incidents that are over and told, by id, and since when: who
 	// remembers them still is not to tell them again. The last 500.
 	Ended map[string]time.Time `json:"ended,omitempty"`
+	// Upheld is how often those had been upheld by then, if ever.
+	Upheld map[string]int `json:"upheld,omitempty"`
 }
 
 // UnmarshalJSON reads a memory. Of one whose version it does not know it takes
@@ -56,7 +58,7 @@ func (m *Memory) known() bool { return m.Version >= 0 && m.Version <= memoryVers
 func (m *Memory) clone() Memory {
 	c := *m
 	c.Notes = maps.Clone(m.Notes)
-	c.Ended = maps.Clone(m.Ended)
+	c.Ended, c.Upheld = maps.Clone(m.Ended), maps.Clone(m.Upheld)
 	c.Watches = copies(m.Watches, func(w *watch) { w.Opens = slices.Clone(w.Opens) })
 	c.Outlets = copies(m.Outlets, func(o *outlet) { o.Sent = slices.Clone(o.Sent) })
 	c.Incidents = copies(m.Incidents, func(in *incident) {
@@ -141,7 +143,7 @@ func (d *Desk) clock(now time.Time) {
 		}
 	}
 	for _, o := range m.Outlets {
-		move(&o.Since)
+		move(&o.Since, &o.Tried)
 		for i := range o.Sent {
 			move(&o.Sent[i])
 		}

@@ -105,7 +105,7 @@ func (d *Desk) Done(now time.Time, delivery Delivery, receipt Receipt) {
 	} else {
 		t.Next = nil
 	}
-	if o := d.outlet(t.Channel); o.mended() {
+	if o := d.outlet(t.Channel); o.mended(now) {
 		d.hurry(t.Channel)
 	}
 }
@@ -223,7 +223,7 @@ func (d *Desk) Waiting() map[string]int {
 	}
 	for _, in := range d.memory.Incidents {
 		for _, t := range in.Threads {
-			if t.Next != nil || t.Away != nil {
+			if !t.idle() {
 				waiting[t.Channel]++
 			}
 		}

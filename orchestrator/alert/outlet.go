@@ -17,6 +17,7 @@ type outlet struct {
 	Since   time.Time   `json:"since,omitzero"`    // it has failed since; zero when it works
 	Refused bool        `json:"refused,omitempty"` // it has refused a message for good since
 	Error   string      `json:"error,omitempty"`
+	Tried   time.Time   `json:"tried,omitzero"` // last, well or not
 }
 
 // outlet returns what is remembered of a channel.
@@ -49,6 +50,7 @@ const errorShown = 200
 
 // failed notes an error.
 func (o *outlet) failed(now time.Time, err error) {
+	o.Tried = now
 	if o.Since.IsZero() {
 		o.Since = now
 	}
@@ -64,10 +66,39 @@ func (o *outlet) failed(now time.Time, err error) {
 }
 
 // mended notes that a channel works, and tells whether it had failed.
-func (o *outlet) mended() bool {
+func (o *outlet) mended(now time.Time) bool {
 	had := !o.Since.IsZero()
+	o.Tried = now
 	o.Since, o.Refused, o.Error = time.Time{}, false, ""
 	return had
+}
+
+// stale reports whether a channel has not been tried for so long that what is
+// remembered of it may be over: one that fails is tried again at least that often.
+func (o *outlet) stale(now time.Time) bool {
+	return now.Sub(o.Tried) > max(lastRetry, refusedRetry)+time.Minute
+}
+
+// doubted reports whether a channel has failed, and nobody knows whether it still does.
+func (d *Desk) doubted(now time.Time, channel string) bool {
+	return slices.ContainsFunc(d.memory.Outlets, func(o *outlet) bool {
+		return o.Name == channel && !o.Since.IsZero() && o.stale(now)
+	})
+}
+
+// latest are what is remembered of channels by whoever has tried them last. One whose
+// clock was ahead does not count.
+func latest(mine, theirs []*outlet, now time.Time) []*outlet {
+	for _, o := range theirs {
+		at := slices.IndexFunc(mine, func(m *outlet) bool { return m.Name == o.Name })
+		switch {
+		case at < 0:
+			mine = append(mine, o)
+		case o.Tried.After(mine[at].Tried) && !o.Tried.After(now):
+			o.Sent, mine[at] = mine[at].Sent, o
+		}
+	}
+	return mine
 }
 
 // failing are the signals of channels that take no messages. Each is as severe as
@@ -76,7 +107,7 @@ func (d *Desk) failing(now time.Time) []Signal {
 	var signals []Signal
 	for _, o := range d.memory.Outlets {
 		long := d.options.FailingAfter > 0 && now.Sub(o.Since) >= d.options.FailingAfter
-		if o.Since.IsZero() || !o.Refused && !long {
+		if o.Since.IsZero() || o.stale(now) || !o.Refused && !long {
 			continue
 		}
 		severity := Info

@@ -46,6 +46,7 @@ func (d *Desk) Check(now time.Time, signals []Signal, hidden []Unseen, silences 
 			d.memory.Watches = append(d.memory.Watches, w)
 		}
 		d.look(now, w, g, !d.recorded(g.Code) && (unseen(hidden, g.subject, d.incident(w.Open)) ||
+			g.Code == ChannelFailing && d.doubted(now, g.Key) ||
 			anyBlind(hidden) && slices.Contains(d.options.Across, g.Code) || now.Sub(d.began) < d.options.Slow[g.Code]))
 	}
 	d.forget(now)
@@ -169,7 +170,7 @@ func (d *Desk) forget(now time.Time) {
 	})
 	for _, in := range slices.Clone(m.Incidents) {
 		if in.told() || in.Over && d.options.Forget > 0 && now.Sub(in.Ended) > d.options.Forget {
-			m.end(in.ID, in.Ended)
+			m.end(in.ID, in.Upheld, in.Ended)
 		}
 	}
 }

@@ -26,6 +26,7 @@ func (g *guard) at(r *orchestrator.CheckResult) *alert.Desk {
 	same := desk != nil && g.as == r.Role
 	kept := g.kept
 	var atSites map[string]bool
+	doubtful := false
 	g.mu.Unlock()
 	if same && !returned {
 		return desk
@@ -43,6 +44,7 @@ func (g *guard) at(r *orchestrator.CheckResult) *alert.Desk {
 			return desk
 		}
 		atSites = stored.IDs()
+		doubtful = len(r.Blind) > 0 && stored.Old(g.o.Now(), 2*storeEvery)
 		kept = stored.Join(kept, g.o.Now())
 	}
 	if same {
@@ -52,6 +54,9 @@ func (g *guard) at(r *orchestrator.CheckResult) *alert.Desk {
 	defer g.mu.Unlock()
 	g.kept = alert.Memory{}
 	g.desk, g.as = g.openDesk(kept), r.Role
+	if doubtful {
+		g.desk.Doubt()
+	}
 	g.recallFresh(g.desk.Memory())
 	if r.Role == orchestrator.RoleActing {
 		g.known, g.storedIDs = nil, atSites
@@ -147,7 +152,11 @@ func (g *guard) part(desk *alert.Desk) {
 	}
 }
 
-// store stores what the desk has to remember, where it has changed.
+// storeEvery is how often the memory is stored at least, so that whoever reads it can
+// tell whether it may be out of date.
+const storeEvery = 5 * time.Minute
+
+// store stores what the desk has to remember, where it has changed, or now and then.
 func (g *guard) store(desk *alert.Desk) {
 	g.storing <- struct{}{}
 	defer func() { <-g.storing }()
@@ -159,7 +168,7 @@ func (g *guard) store(desk *alert.Desk) {
 	}
 	timeless, err := withoutClock(memory)
 	g.mu.Lock()
-	same := g.storedOf == desk && bytes.Equal(timeless, g.stored)
+	same := g.storedOf == desk && bytes.Equal(timeless, g.stored) && time.Since(g.storedAt) < storeEvery
 	g.mu.Unlock()
 	if err != nil || same {
 		return
@@ -170,7 +179,7 @@ func (g *guard) store(desk *alert.Desk) {
 	switch {
 	case err == nil:
 		g.mu.Lock()
-		g.stored, g.storedOf, g.storedIDs = timeless, desk, memory.IDs()
+		g.stored, g.storedOf, g.storedAt, g.storedIDs = timeless, desk, time.Now(), memory.IDs()
 		g.mu.Unlock()
 	case g.watch.Standing().Role != orchestrator.RoleAlone:
 		g.log.Warn("what was told could not be stored: after a restart it may be told again", "error", err)

@@ -53,9 +53,10 @@ type guard struct {
 	answers   time.Time         // since when a site answers one that is alone
 	stored    []byte            // what was stored last, but for its clock
 	storedOf  *alert.Desk       // whose memory that was
-	life      life              // whether checks come to their ends
-	checked   time.Time         // the last check ended
-	fault     error             // of the last check
+	storedAt  time.Time
+	life      life      // whether checks come to their ends
+	checked   time.Time // the last check ended
+	fault     error     // of the last check
 	seen      []serve.Condition
 	refused   map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id. The

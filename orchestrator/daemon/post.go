@@ -64,12 +64,7 @@ func (g *guard) sendDue(ctx context.Context) {
 	if len(due) == 0 {
 		return
 	}
-	if !g.watch.MayAct(ctx) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.desk == desk {
-			g.putAway() // another one acts, and has all of it in the stored memory; or nobody can be asked
-		}
+	if !g.mayTell(ctx, desk) {
 		return
 	}
 	byChannel := map[string][]alert.Delivery{}
@@ -78,12 +73,34 @@ func (g *guard) sendDue(ctx context.Context) {
 	}
 	for name, deliveries := range byChannel {
 		g.sending.Go(func() {
+			asked := time.Now()
 			for _, d := range deliveries {
+				if time.Since(asked) > postEvery {
+					if !g.mayTell(ctx, desk) {
+						return // the memory has the rest as not delivered
+					}
+					asked = time.Now()
+				}
 				g.send(ctx, desk, name, d)
 			}
 			g.store(desk)
 		})
 	}
+}
+
+// mayTell reports whether this process is still the one to tell people what is due at
+// a desk; where it is not, it puts the desk away: another one acts, and has all of it
+// in the stored memory, or nobody can be asked.
+func (g *guard) mayTell(ctx context.Context, desk *alert.Desk) bool {
+	if g.watch.MayAct(ctx) {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.desk == desk {
+		g.putAway()
+	}
+	return false
 }
 
 // send delivers one message. What has begun is ended, so that nothing is told

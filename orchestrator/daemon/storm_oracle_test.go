@@ -18,7 +18,10 @@ import (
 type tale struct {
 	plan, code, site, image string
 	id                      string
+	host                    string // that has told it first
 	from, to                time.Time
+	last                    alert.Kind // that was told of it, and when
+	said                    time.Time
 	orphan                  bool // it cannot be known any more
 }
 
@@ -132,19 +135,23 @@ func (s *storm) tales(bad func(string, ...any)) []*tale {
 			bad("%v: %s: %s of %s is told as %s before it has opened", s.at(m.when), m.Plan, m.ID, m.Code, m.Kind)
 			continue
 		case t == nil:
-			t = &tale{plan: m.Plan, code: m.Code, site: m.Site, id: m.ID, from: m.when}
+			t = &tale{plan: m.Plan, code: m.Code, site: m.Site, id: m.ID, host: m.host, from: m.when}
 			if m.Code == "split-brain" && len(m.Worst) == 1 {
 				t.image = m.Worst[0]
 			}
 			of[m.ID] = t
 			all = append(all, t)
+		case m.Kind != alert.Changed && m.Kind == t.last && s.cutOff(s.at(t.said)):
 		case m.Kind == alert.Opened:
 			bad("%v: %v is told as new again", s.at(m.when), t)
 		case !t.to.IsZero() && !s.doubled(t):
 			bad("%v: %v is told of (%s) after its end", s.at(m.when), t, m.Kind)
 		case m.Kind == alert.Resolved:
 			t.to = m.when
+		default:
+			t.to = time.Time{} // it goes on
 		}
+		t.last, t.said = m.Kind, m.when
 	}
 	for _, t := range all {
 		if !t.to.IsZero() {
@@ -219,7 +226,7 @@ func (s *storm) judgeEnd(t *tale, tales []*tale, bad func(string, ...any)) {
 	}
 	clear := time.Duration(0)
 	for second := int(last.Sub(s.began) / time.Second); second < int(t.to.Sub(s.began)/time.Second); second++ {
-		if clear += time.Second; !s.seen(second) {
+		if clear += time.Second; !s.seen(second) || s.doubled(t) && s.stopped(t.host, second) {
 			clear = 0
 		}
 		if clear > limit {
@@ -246,6 +253,15 @@ func (s *storm) doubled(t *tale) bool {
 		}
 	}
 	return false
+}
+
+// stopped reports whether the daemon of a host is stopped: what it alone has told
+// nobody else can end.
+func (s *storm) stopped(host string, second int) bool {
+	at := s.began.Add(time.Duration(second) * time.Second)
+	return slices.ContainsFunc(s.troubles, func(f *trouble) bool {
+		return f.kind == "stopped" && f.at == host && !at.Before(f.from) && !at.After(s.ended(f))
+	})
 }
 
 // misjudged reports whether a wrong clock may have hidden what an incident is of: by
@@ -379,7 +395,10 @@ func (s *storm) judgeOncall(t *tale, bad func(string, ...any)) {
 		return // what one has told alone the other does not know
 	}
 	for i, k := range kinds {
-		if k == alert.Opened && i > 0 || k == alert.Resolved && i < last {
+		if again := i > 0 && kinds[i-1] == k && s.cutOff(whens[i-1]); again {
+			continue
+		}
+		if k == alert.Opened && i > 0 || k == alert.Resolved && i < last && (kinds[i+1] != k || !s.cutOff(whens[i])) {
 			bad("%v: on call was told %v at %v", t, kinds, whens)
 			return
 		}
@@ -395,6 +414,14 @@ func (s *storm) judgeOncall(t *tale, bad func(string, ...any)) {
 			bad("%v, told at %v, was never told to who is on call", t, s.at(t.from))
 		}
 	}
+}
+
+// cutOff reports whether a daemon was killed just when a message was taken, before it
+// could remember that: such a message comes twice, lest it never come.
+func (s *storm) cutOff(at time.Duration) bool {
+	return slices.ContainsFunc(s.troubles, func(f *trouble) bool {
+		return f.kind == "killed" && (s.at(f.from)-at).Abs() <= time.Second
+	})
 }
 
 // chronicle is the day as it was: what happened, and what was told on the channel

@@ -91,6 +91,7 @@ type heard struct {
 	alert.Message
 	channel string
 	when    time.Time
+	host    string // whose daemon has sent it
 }
 
 // storm is a day in the life of two daemons on two hosts that look after two plans,
@@ -173,8 +174,12 @@ type stormChannel struct {
 func (c stormChannel) Name() string { return c.name }
 
 func (c stormChannel) Send(_ context.Context, m alert.Message, _ alert.Receipt) (alert.Receipt, error) {
-	if !c.p.alive() {
+	began := time.Now()
+	switch {
+	case !c.p.alive():
 		return "", errDead
+	case time.Since(began) > 10*time.Second:
+		return "", errors.New("no answer in time") // real channels give up by then
 	}
 	s := c.p.host.s
 	s.mu.Lock()
@@ -182,7 +187,7 @@ func (c stormChannel) Send(_ context.Context, m alert.Message, _ alert.Receipt) 
 	if s.mute[c.name] {
 		return "", errors.New("no answer")
 	}
-	s.heard = append(s.heard, heard{m, c.name, time.Now()})
+	s.heard = append(s.heard, heard{m, c.name, time.Now(), c.p.host.name})
 	return "thread", nil
 }
 
@@ -589,7 +594,7 @@ func stormDays() uint64 {
 	if testing.Short() {
 		return 1
 	}
-	return 2
+	return 4
 }
 
 // TestStorm has days pass on which everything goes wrong, and holds what was told
