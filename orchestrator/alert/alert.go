@@ -105,6 +105,9 @@ type Message struct {
 	At    time.Time `json:"at"`
 	// Acknowledged is who has taken it on, if anybody.
 	Acknowledged string `json:"acknowledged,omitempty"`
+	// Silent messages only put right what is shown of an incident: nobody is to be
+	// told anything. They go to Options.Updates alone.
+	Silent bool `json:"silent,omitempty"`
 }
 
 // Receipt is what a channel needs to go on with the same incident: the place of

@@ -46,6 +46,12 @@ type Options struct {
 	// Slow are the codes that only several checks can find, and for how long after its
 	// first one a desk that goes on does not take them to be over.
 	Slow map[string]time.Duration
+	// Each are the codes of which each image matters for itself: one more is told within
+	// seconds, and to whoever has taken the others on as well.
+	Each []string
+	// Updates are the channels that can put right what they have shown without telling
+	// anybody (see [Message.Silent]).
+	Updates []string
 	// MinInterval is the least time from one message of an incident to the next
 	// that says only that it has changed.
 	MinInterval time.Duration

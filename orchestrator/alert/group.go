@@ -202,13 +202,14 @@ func (g *group) question() *Question {
 	return &asks
 }
 
-// images counts the images of the group's own signals.
-func (g *group) images() int {
+// images are those of the group's own signals, the worst first.
+func (g *group) images() (names []string) {
 	seen := map[string]bool{}
 	for _, s := range g.signals {
-		if s.Image != "" {
+		if s.Image != "" && !seen[s.Image] {
 			seen[s.Image] = true
+			names = append(names, s.Image)
 		}
 	}
-	return len(seen)
+	return names
 }

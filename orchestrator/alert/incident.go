@@ -1,6 +1,8 @@
 package alert
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 )
@@ -28,6 +30,9 @@ type incident struct {
 	Alone  time.Time `json:"alone"` // since then nobody has acknowledged it
 	Over   bool      `json:"over,omitempty"`
 	Ended  time.Time `json:"ended,omitzero"`
+
+	images    []string // that have it, by the last check
+	newcomers []string // those of them that nobody was told of
 }
 
 // facts are what makes an incident worth telling again where it changes.
@@ -43,6 +48,14 @@ type told struct {
 	facts
 	At   time.Time `json:"at,omitzero"`
 	Peak Severity  `json:"peak,omitempty"` // the greatest severity that was ever told
+	// Known are the images that people know of; nil where there are too many.
+	Known known `json:"known"`
+	// Streak counts messages that came soon behind each other.
+	Streak int `json:"streak,omitempty"`
+	// Shown is what channels that update their messages show, by a hash, and Corrected
+	// when it was last put right without a word.
+	Shown     uint64    `json:"shown,omitempty"`
+	Corrected time.Time `json:"corrected,omitzero"`
 }
 
 // thread is what one channel has been told of an incident.
@@ -60,11 +73,14 @@ func (d *Desk) learn(now time.Time, in *incident, g *group, part bool, more []De
 	was, m := in.Now, g.message()
 	m.ID, m.Kind, m.Plan = was.ID, was.Kind, was.Plan
 	m.Since, m.At, m.Acknowledged = was.Since, was.At, was.Acknowledged
+	images := g.images()
+	in.meet(now, images, !part && g.silenced == 0, d.options.FlapWindow)
 	m.Details = append(m.Details, more...)
+	m.Details = append(m.Details, in.welcome()...)
 	d.ask(now, &m, &was)
 	in.Now = m
 	// What follows from an incident is shown with it, and is no reason to tell it.
-	in.Facts = facts{Severity: m.Severity, Images: g.images()}
+	in.Facts = facts{Severity: m.Severity, Images: len(images)}
 	if m.Asks != nil {
 		in.Facts.Asks = m.Asks.key()
 	}
@@ -82,19 +98,31 @@ func (d *Desk) tell(now time.Time, in *incident) {
 	if in.Quiet {
 		return
 	}
-	switch urgent, minor := in.news(); {
+	urgent, minor := in.news()
+	waited := now.Sub(in.Told.At)
+	more := len(in.newcomers) > 0 && slices.Contains(d.options.Each, in.Now.Code)
+	switch {
 	case in.Told.At.IsZero():
 		in.note(now)
 	case in.Doubted:
 		in.Upheld++
 		in.say(now, Changed)
 		in.note(now)
-	case urgent, minor && now.Sub(in.Told.At) >= d.options.MinInterval:
-		if rank := in.Facts.Severity.rank(); rank > in.Told.Severity.rank() {
+	case urgent, more && waited >= in.patience(d.options.MinInterval), minor && waited >= d.options.MinInterval:
+		switch {
+		case in.Facts.Severity.rank() > in.Told.Severity.rank():
 			in.rise(now)
+		case more && in.Now.Acknowledged != "":
+			in.nobodys(now) // whoever took on the others does not know of these
+		}
+		in.Told.Streak++
+		if waited > 2*d.options.MinInterval {
+			in.Told.Streak = 0
 		}
 		in.say(now, Changed)
 		in.note(now)
+	default:
+		d.correct(now, in)
 	}
 	for _, channel := range d.direct(in) {
 		if in.thread(channel) == nil {
@@ -110,7 +138,7 @@ func (d *Desk) tell(now time.Time, in *incident) {
 func (in *incident) news() (urgent, minor bool) {
 	now, was := in.Facts, in.Told.facts
 	urgent = now.Severity.rank() > was.Severity.rank() || now.Asks != was.Asks
-	minor = now.Images > 2*was.Images || 2*now.Images < was.Images
+	minor = now.Severity.rank() >= Critical.rank() && len(in.newcomers) > 0 || now.Images > 2*was.Images || 2*now.Images < was.Images
 	for _, name := range now.Names {
 		minor = minor || !slices.Contains(was.Names, name)
 	}
@@ -128,6 +156,8 @@ func (in *incident) note(now time.Time) {
 	}
 	in.Told.facts, in.Told.At, in.Doubted = in.Facts, now, false
 	in.Told.Names = names
+	in.Told.Shown, in.Told.Corrected = in.Now.looks(), now
+	in.introduce()
 	if in.Told.Peak == "" || in.Facts.Severity.rank() > in.Told.Peak.rank() {
 		in.Told.Peak = in.Facts.Severity
 	}
@@ -140,6 +170,11 @@ func (in *incident) rise(now time.Time) {
 	if in.Now.Acknowledged == "" && in.Facts.Severity.rank() <= in.Told.Peak.rank() {
 		return
 	}
+	in.nobodys(now)
+}
+
+// nobodys makes it an incident that nobody has taken on.
+func (in *incident) nobodys(now time.Time) {
 	in.Now.Acknowledged = ""
 	in.Alone = now
 	for _, t := range in.Threads {
@@ -193,6 +228,29 @@ func (d *Desk) escalate(now time.Time, in *incident) {
 			}
 		}
 	}
+}
+
+// correct puts right what channels show that update their messages, where it is not
+// worth a message of its own.
+func (d *Desk) correct(now time.Time, in *incident) {
+	looks := in.Now.looks()
+	if looks == in.Told.Shown || now.Sub(in.Told.Corrected) < d.options.MinInterval {
+		return
+	}
+	in.Told.Shown, in.Told.Corrected = looks, now
+	for _, t := range in.Threads {
+		if slices.Contains(d.options.Updates, t.Channel) && t.Receipt != "" && t.idle() {
+			in.sayTo(now, t.Channel, Changed)
+			t.Next.Message.Silent = true
+		}
+	}
+}
+
+// looks is a hash of what people look for in a message.
+func (m *Message) looks() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%q %q %d %q", m.Severity, m.What, m.Images, m.Worst)
+	return h.Sum64()
 }
 
 // say puts a message into every thread of an incident.

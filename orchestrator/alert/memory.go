@@ -62,6 +62,7 @@ func (m *Memory) clone() Memory {
 	c.Watches = copies(m.Watches, func(w *watch) { w.Opens = slices.Clone(w.Opens) })
 	c.Outlets = copies(m.Outlets, func(o *outlet) { o.Sent = slices.Clone(o.Sent) })
 	c.Incidents = copies(m.Incidents, func(in *incident) {
+		in.Told.Known = maps.Clone(in.Told.Known)
 		in.Threads = copies(in.Threads, func(t *thread) { t.Next, t.Away = t.Next.copy(), t.Away.copy() })
 	})
 	return c

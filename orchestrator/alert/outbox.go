@@ -81,7 +81,10 @@ func (d *Desk) Due(now time.Time) []Delivery {
 // is over, then the oldest.
 func (m *Message) urgency(o *Message) int {
 	over := func(m *Message) int {
-		if m.Kind == Resolved {
+		switch {
+		case m.Silent:
+			return 2
+		case m.Kind == Resolved:
 			return 1
 		}
 		return 0
@@ -262,6 +265,7 @@ func (l *letter) replacedBy(later *letter) *letter {
 	both := *later
 	both.Attempt, both.NotBefore = l.Attempt, l.NotBefore
 	both.Refused, both.Number = 0, 0
+	both.Message.Silent = l.Message.Silent && later.Message.Silent
 	if later.Message.Kind == Changed {
 		both.Message.Kind = l.Message.Kind
 	}

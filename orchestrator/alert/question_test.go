@@ -3,6 +3,8 @@ package alert_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,7 +190,7 @@ func TestAStepIsAskedForNoLongerThanItWaits(t *testing.T) {
 
 // crowds has more than three split-brains told as one.
 func crowds(o *alert.Options) {
-	o.Immediate, o.MinInterval = []string{"split-brain"}, 5*time.Minute
+	o.Immediate, o.Each, o.MinInterval = []string{"split-brain"}, []string{"split-brain"}, 5*time.Minute
 	o.Crowds = map[string]alert.Crowd{"split-brain": {
 		Over: 3, What: func(n int) string { return fmt.Sprintf("%d images are in split-brain", n) },
 		Next: "drover resync --all", Why: "each has evidence of its own",
@@ -215,8 +217,15 @@ func TestManySplitBrainsAreOneIncident(t *testing.T) {
 		m.Details[1] != (alert.Detail{Name: "rbd/h000", Text: "two primaries of h000; a: primary; b: primary"}) {
 		t.Errorf("%+v", m)
 	}
-	o.signals = splits(0, 600)
+	o.signals = splits(0, 600) // each more is told of, within seconds
 	o.pass(10 * time.Minute)
+	o.told("chat changed split-brain critical 600")
+	if d := o.last().Details; !slices.ContainsFunc(d, func(d alert.Detail) bool {
+		return d.Name == "new since the last message" && strings.HasPrefix(d.Text, "rbd/h500, ") && strings.HasSuffix(d.Text, "rbd/h509, and 90 more")
+	}) {
+		t.Errorf("details: %+v", d)
+	}
+	o.pass(time.Hour)
 	o.told()
 	o.signals = splits(0, 2) // a crowd that shrinks is the same incident still
 	o.pass(step)
@@ -236,8 +245,11 @@ func TestManySplitBrainsAreOneIncident(t *testing.T) {
 		o.now = o.now.Add(time.Second)
 	}
 	o.pass(5 * time.Minute)
-	// The third has a thread of its own; the fourth and all after it share one.
-	o.told("chat opened split-brain critical 1", "chat opened split-brain critical 1", "chat changed split-brain critical 97")
+	// The third has a thread of its own; the fourth and all after it share one, which
+	// tells of the next at once, and of more and more of them at a time.
+	o.told("chat opened split-brain critical 1", "chat opened split-brain critical 1",
+		"chat changed split-brain critical 6", "chat changed split-brain critical 16", "chat changed split-brain critical 36",
+		"chat changed split-brain critical 76", "chat changed split-brain critical 97")
 	o.signals = nil
 	o.pass(time.Minute)
 	o.told("chat resolved split-brain critical 1", "chat resolved split-brain critical 1", "chat resolved split-brain critical 1", "chat resolved split-brain critical 97")

@@ -324,9 +324,14 @@ func TestManySplitBrains(t *testing.T) {
 			t.Errorf("details: %+v", d)
 		}
 		s.must(s.world.Site("b").Promote(t.Context(), s.refs[55], true))
-		time.Sleep(10 * time.Minute)
+		time.Sleep(20 * time.Second)
+		if all, short := s.take(); short != "changed split-brain" || all[0].Images != 51 ||
+			all[0].Details[len(all[0].Details)-1].Text != s.refs[55].String() {
+			t.Errorf("told of one more: %s %+v", short, all)
+		}
+		time.Sleep(time.Hour)
 		if _, short := s.take(); short != "" {
-			t.Errorf("told of one more: %s", short)
+			t.Errorf("told again: %s", short)
 		}
 	})
 }

@@ -240,6 +240,13 @@ var slow = map[string]time.Duration{
 func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
 	o.Recorded, o.Crowds, o.AnswerWithin = []string{orchestrator.SignalManualStep}, crowds(g.plan), g.plan.Notifications.AnswerTime()
+	o.Each = words(orchestrator.SignalSplitBrain, orchestrator.SignalCopiesDiffer,
+		replay.ProblemTwoPrimaries, replay.ProblemDiverged, replay.ProblemNoPrimary)
+	for _, c := range g.plan.Notifications.Channels {
+		if c.Type == plans.ChannelSlack {
+			o.Updates = append(o.Updates, c.Name)
+		}
+	}
 	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
 	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)

@@ -53,12 +53,15 @@ func (s *slackSender) goOn(ctx context.Context, api *slack.Client, k *keys, m al
 	_, _, _, err = api.UpdateMessageContext(ctx, place, ts, content)
 	switch slackCode(err) {
 	case "message_not_found", "thread_not_found", "channel_not_found":
-		return true, nil
+		return !m.Silent, nil
 	case "cant_update_message", "edit_window_closed": // the thread still tells it
 	default:
 		if err != nil {
 			return false, k.slackError("updating the incident's message", s.channel, err)
 		}
+	}
+	if m.Silent {
+		return false, nil
 	}
 	reply := []slack.MsgOption{slackText(brief(m)), slack.MsgOptionTS(ts)}
 	if m.Kind == alert.Escalated { // a thread that nobody has looked at is no place to say so

@@ -304,3 +304,26 @@ func TestSlackChoices(t *testing.T) {
 		t.Errorf("a step: %s", got)
 	}
 }
+
+// TestSlackSilent puts right what is shown, and says nothing: not even where that
+// message is gone.
+func TestSlackSilent(t *testing.T) {
+	s := slackfake.New(t)
+	c := opened(t, slackChannel(t), Options{SlackURL: s.URL})
+	m := splitBrain()
+	receipt := sent(t, c, m, "")
+	s.Calls()
+	m.Kind, m.Silent = alert.Changed, true
+	sent(t, c, m, receipt)
+	s.Fail("chat.update", "message_not_found")
+	sent(t, c, m, receipt)
+	calls := s.Calls()
+	for _, call := range calls {
+		if call.Method != "chat.update" {
+			t.Errorf("called %s", call.Method)
+		}
+	}
+	if len(calls) == 0 {
+		t.Error("nothing was put right")
+	}
+}
