@@ -185,7 +185,7 @@ func byKind(entries []Entry) map[EntryKind][]Entry {
 	var out map[EntryKind][]Entry
 	for _, e := range entries {
 		switch e.Kind {
-		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntryRemoval, EntrySession, EntrySessionEnd, EntryShutOut, EntrySilence, EntryExpire:
+		case EntryHalt, EntryClear, EntryApproval, EntryTombstone, EntryRemoval, EntrySession, EntrySessionEnd, EntryShutOut, EntrySilence, EntryExpire, EntryAcknowledge:
 			if out == nil {
 				out = map[EntryKind][]Entry{}
 			}

@@ -34,6 +34,8 @@ const (
 
 	EntrySilence EntryKind = "silence"
 	EntryExpire  EntryKind = "expire" // of a silence
+
+	EntryAcknowledge EntryKind = "acknowledge"
 )
 
 // Entry is one record of a plan's book. It is written once and never changed.

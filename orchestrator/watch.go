@@ -29,6 +29,7 @@ type Watch struct {
 	pace Pace // of the checks, which come one after another
 	// Of the last check that could read the records; checks come one after another.
 	silences []alert.Silence
+	acks     []Acknowledgement
 	waiting  []Waiting
 	// aloneSince is since when sites answer, and none lets it act.
 	aloneSince time.Time
@@ -112,6 +113,8 @@ type CheckResult struct {
 	Halts []Halt
 	// Silences are those that are not over, by the last look that could read them.
 	Silences []alert.Silence
+	// Acknowledged are all incidents that were taken on by a record, by that look too.
+	Acknowledged []Acknowledgement
 	// Waiting are the manual steps that runs wait at, by that look too.
 	Waiting []Waiting
 	// Drift is how many changes an apply would make, by the last look.

@@ -52,11 +52,12 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	if seen.obs.Records != nil {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {
-			w.silences = book.Silences(w.options.Now())
+			w.silences, w.acks = book.Silences(w.options.Now()), book.Acknowledgements()
 			w.waiting = WaitingSteps(w.plan, sites, book, w.options.Now())
 		}
 	}
-	result.Silences, result.Waiting, result.Abandoned = w.silences, w.waiting, sites.abandoned()
+	result.Silences, result.Acknowledged = w.silences, w.acks
+	result.Waiting, result.Abandoned = w.waiting, sites.abandoned()
 	if t != nil && (!w.halt(t, seen, result) || t.lease.confirm(ctx, result.Blind) != nil) {
 		return nil
 	}

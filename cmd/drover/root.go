@@ -45,7 +45,7 @@ drover help exit-codes.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return view.Next(err, "%s --help", c.CommandPath())
 	})
-	root.AddCommand(newPlan(s), newStatus(s), newVerify(s), newDrill(s), newReport(s), newSwitchover(s), newFailover(s), newFailback(s), newResync(s), newPreserved(s), newRuns(s), newHalt(s), newSilence(s), newDaemon(s), newHistory(s), newNotify(s), newVersion(s), newExitCodes())
+	root.AddCommand(newPlan(s), newStatus(s), newVerify(s), newDrill(s), newReport(s), newSwitchover(s), newFailover(s), newFailback(s), newResync(s), newPreserved(s), newRuns(s), newHalt(s), newSilence(s), newAcknowledge(s), newDaemon(s), newHistory(s), newNotify(s), newVersion(s), newExitCodes())
 	return root
 }
 

@@ -194,6 +194,21 @@ func (d *Desk) Acknowledge(now time.Time, id, who string) error {
 	return ErrNoIncident
 }
 
+// Recorded is [Desk.Acknowledge] by a record, which counts once. Records that are older
+// than the last one, by their ids, and of incidents that are not open count no more.
+func (d *Desk) Recorded(now time.Time, id, record, who string) {
+	d.mu.Lock()
+	in := d.incident(id)
+	counts := in != nil && in.Answer < record
+	if counts {
+		in.Answer = record
+	}
+	d.mu.Unlock()
+	if counts {
+		_ = d.Acknowledge(now, id, who) // it may have ended by now
+	}
+}
+
 // rank orders severities. A word that is none ranks with the most severe, so that
 // nobody misses it.
 func (s Severity) rank() int {

@@ -28,6 +28,8 @@ type incident struct {
 	// Upheld is how often people were told that it goes on, for all that.
 	Upheld int       `json:"upheld,omitempty"`
 	Alone  time.Time `json:"alone"` // since then nobody has acknowledged it
+	// Answer is the last record by which somebody has taken it on.
+	Answer string    `json:"answer,omitempty"`
 	Over   bool      `json:"over,omitempty"`
 	Ended  time.Time `json:"ended,omitzero"`
 

@@ -335,3 +335,47 @@ func TestManySplitBrains(t *testing.T) {
 		}
 	})
 }
+
+// TestAcknowledgedByRecord: an incident is taken on from the command line, once: what
+// happens to it later is nobody's again.
+func TestAcknowledgedByRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStageOf(t, chatty(1, ""), 6)
+		_, end := s.begin()
+		defer end()
+		hears := func(within time.Duration, want string) alert.Message {
+			t.Helper()
+			time.Sleep(within)
+			all, short := s.take()
+			if short != want {
+				t.Fatalf("told: %s, not %s", short, want)
+			}
+			return all[0]
+		}
+		time.Sleep(time.Minute)
+		for i := range 4 { // one message for all
+			s.must(s.world.Site("b").Promote(t.Context(), s.refs[i], true))
+		}
+		m := hears(time.Minute, "opened split-brain")
+		sites := s.opened()
+		book, err := orchestrator.ReadBook(t.Context(), s.plan, sites)
+		s.must(err)
+		for range 2 {
+			s.must(book.Acknowledge(t.Context(), m.ID))
+		}
+		s.must(book.Acknowledge(t.Context(), "0123456789ab")) // nobody knows it
+		s.must(book.Close(t.Context()))
+		s.must(sites.Close())
+		if m = hears(30*time.Second, "changed split-brain"); m.Acknowledged == "" {
+			t.Errorf("told: %+v", m)
+		}
+		s.must(s.world.Site("b").Promote(t.Context(), s.refs[5], true))
+		if m = hears(30*time.Second, "changed split-brain"); m.Acknowledged != "" || m.Images != 5 {
+			t.Errorf("told of one more: %+v", m)
+		}
+		time.Sleep(time.Hour)
+		if _, short := s.take(); short != "" {
+			t.Errorf("told again: %s", short)
+		}
+	})
+}

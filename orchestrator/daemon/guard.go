@@ -317,6 +317,9 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.forgetFresh(desk, r.Halts)
 	}
 	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Unseen, r.Silences)
+	for _, a := range r.Acknowledged {
+		desk.Recorded(now, a.Incident, a.ID, a.By)
+	}
 	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}
