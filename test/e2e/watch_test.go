@@ -179,6 +179,11 @@ func TestDaemonAndSecondPrimary(t *testing.T) {
 	if _, plain := slackfake.Blocks(t, first.Get("blocks")); !strings.Contains(plain, image) || !strings.Contains(plain, "--keep site-a") {
 		t.Errorf("the message: %s", plain)
 	}
+	for _, s := range l.Sites() {
+		if health, err := s.Ceph(t.Context(), "health"); err != nil || !strings.HasPrefix(string(health), "HEALTH_OK") {
+			t.Errorf("Ceph at %s, which notices nothing of this: %s, %v", s.Name, health, err)
+		}
+	}
 	if list := ok(t, "halt", "list", file); !strings.Contains(list.stdout, image) {
 		t.Errorf("nothing is halted\n%s", list)
 	}
@@ -194,6 +199,9 @@ func TestDaemonAndSecondPrimary(t *testing.T) {
 			return strings.Contains(v.Get("text"), "begins: the copy at site-a stays") || strings.Contains(v.Get("text"), "Not done")
 		})
 		if strings.Contains(reply.Get("text"), "begins") {
+			if !strings.Contains(reply.Get("text"), "Chosen by Slack user U1") {
+				t.Errorf("who is not listed has chosen: %s", reply.Get("text"))
+			}
 			break
 		}
 		t.Log(reply.Get("text"))
@@ -218,12 +226,27 @@ func TestDaemonAndSecondPrimary(t *testing.T) {
 	awaitPost(t, slack, func(v url.Values) bool {
 		return v.Get("thread_ts") != "" && strings.HasPrefix(v.Get("text"), "RESOLVED")
 	})
+	wantThreads(t, slack, "split-brain", 1)
 	history := ok(t, "history", file, image)
 	if !strings.Contains(history.stdout, "split-brain") || !strings.Contains(history.stdout, "replaying") {
 		t.Errorf("history\n%s", history)
 	}
 	reloads(t, w, file)
 	w.end()
+}
+
+// wantThreads wants so many threads on Slack whose first message tells of something.
+func wantThreads(t *testing.T, slack *slackfake.Server, words string, want int) {
+	t.Helper()
+	n := 0
+	for _, thread := range slack.Threads() {
+		if strings.Contains(thread.Root.Get("text"), words) {
+			n++
+		}
+	}
+	if n != want {
+		t.Errorf("%d threads tell of %s, want %d", n, words, want)
+	}
 }
 
 // keeping is the value of the button by which a site's copy stays; "" where a
@@ -317,6 +340,7 @@ func TestDaemonAndSiteLoss(t *testing.T) {
 	awaitPost(t, slack, func(v url.Values) bool {
 		return v.Get("thread_ts") != "" && strings.HasPrefix(v.Get("text"), "RESOLVED")
 	})
+	wantThreads(t, slack, "site-unknown", 1)
 	w.end()
 }
 
