@@ -23,10 +23,10 @@ func (n *Notifications) AnswerTime() time.Duration { return cmp.Or(n.AnswerWithi
 type Channel struct {
 	Name    string   `yaml:"name" required:"true" is:"name" doc:"name of the channel"`
 	Type    string   `yaml:"type" required:"true" enum:"slack,slack-webhook,webhook,pagerduty,email,heartbeat" doc:"kind of channel"`
-	Target  string   `yaml:"target" is:"line" doc:"Slack channel, or e-mail addresses separated by commas (slack, email)"`
+	Target  string   `yaml:"target" is:"line" doc:"Slack channel, best by its id, or e-mail addresses separated by commas (slack, email)"`
 	URL     Secret   `yaml:"url" doc:"address (slack-webhook, webhook, heartbeat)"`
-	Token   Secret   `yaml:"token" doc:"bot token (slack), routing key (pagerduty)"`
-	App     Secret   `yaml:"app_token" doc:"app-level token for buttons by Socket Mode (slack)"`
+	Token   Secret   `yaml:"token" doc:"bot token (slack; scopes chat:write and, so that nothing is posted twice, channels:history or groups:history), routing key (pagerduty)"`
+	App     Secret   `yaml:"app_token" doc:"app-level token for buttons by Socket Mode (slack; scope connections:write)"`
 	Signing Secret   `yaml:"signing_key" doc:"key that signs each call (webhook)"`
 	SMTP    string   `yaml:"smtp" is:"address" doc:"host:port of the mail server (email)"`
 	From    string   `yaml:"from" is:"mail" doc:"sender (email)"`

@@ -119,8 +119,9 @@ type Channel interface {
 	// Name is the channel's name in the plan.
 	Name() string
 	// Send delivers a message. last is the receipt of the incident's last message
-	// that this channel has taken. An error that [Permanent] wraps is tried again
-	// only now and then.
+	// that this channel has taken, or that of an error after it, by a method
+	// Receipt() Receipt: the next try finds by it whether the message has come all the
+	// same. An error that [Permanent] wraps is tried again only now and then.
 	Send(ctx context.Context, m Message, last Receipt) (Receipt, error)
 }
 

@@ -39,7 +39,7 @@ type Delivery struct {
 	Number  uint64 // tells deliveries apart
 	Channel string
 	Message Message
-	Last    Receipt // of the incident's last message that the channel has taken
+	Last    Receipt // of the incident's last message that the channel has taken, or may have
 	Attempt int     // 1 for the first
 }
 
@@ -139,6 +139,9 @@ func (d *Desk) Failed(now time.Time, delivery Delivery, err error) {
 		}
 	}
 	l.NotBefore = now.Add(max(d.pause(delivery, whole), asksFor(err)))
+	if r := leaves(err); r != "" {
+		t.Receipt = r
+	}
 	t.putBack()
 }
 
@@ -155,6 +158,15 @@ func asksFor(err error) time.Duration {
 		return 0
 	}
 	return min(busy.RetryAfter(), longestLeave)
+}
+
+// leaves is the receipt of a message that may have been taken all the same.
+func leaves(err error) Receipt {
+	var doubtful interface{ Receipt() Receipt }
+	if !errors.As(err, &doubtful) {
+		return ""
+	}
+	return doubtful.Receipt()
 }
 
 // wait is the longest time from an attempt to the next.

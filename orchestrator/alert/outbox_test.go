@@ -138,6 +138,41 @@ func TestTheReceiptIsHandedOn(t *testing.T) {
 	}
 }
 
+// doubtful is an error after which the message may be there all the same.
+type doubtful struct{ error }
+
+func (doubtful) Receipt() alert.Receipt { return "c1?" }
+
+// TestWhatIsInDoubtIsHandedOn: the next try knows what to look for, also after a
+// restart and after a try that has failed for certain.
+func TestWhatIsInDoubtIsHandedOn(t *testing.T) {
+	o := newOffice(t)
+	d := o.desk()
+	for range 4 {
+		d.Check(o.now, signal("lag", alert.Warning, "b"), nil, nil)
+		o.now = o.now.Add(step)
+	}
+	for i, fault := range []error{fmt.Errorf("chat: %w", alert.Permanent(doubtful{errAway})), errAway} {
+		due := d.Due(o.now)
+		if want := []alert.Receipt{"", "c1?"}[i]; len(due) != 1 || due[0].Last != want {
+			t.Fatalf("try %d: due is %+v, want the receipt %q", i, due, want)
+		}
+		d.Failed(o.now, due[0], fault)
+		o.now = o.now.Add(20 * time.Minute)
+		o.store(d)
+		d = o.desk()
+	}
+	due := d.Due(o.now)
+	if len(due) != 1 || due[0].Last != "c1?" {
+		t.Fatalf("due is %+v", due)
+	}
+	d.Done(o.now, due[0], "c1")
+	d.Check(o.now, signal("lag", alert.Critical, "b", "rbd/x"), nil, nil)
+	if due := d.Due(o.now); len(due) == 0 || due[0].Last != "c1" {
+		t.Errorf("then due is %+v", due)
+	}
+}
+
 func TestOneAtATimeInAThread(t *testing.T) {
 	for _, c := range []struct {
 		name  string

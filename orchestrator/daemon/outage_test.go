@@ -153,9 +153,17 @@ func TestSlackOutage(t *testing.T) {
 		}
 		s.must(s.door.Close()) // the connection is refused
 		time.Sleep(3 * time.Minute)
+		s.slack.Latest()
+		waiting, _ := s.incidents()
 		s.slack.Serve(s.net.Listen(slackAt))
 		s.slack.Outage(0)
-		time.Sleep(15 * time.Minute)
+		time.Sleep(65 * time.Second) // the longest pause, and a moment
+		s.caughtUp(waiting)
+		ear = s.slack.Latest()
+		if ear == nil {
+			t.Fatal("nobody hears buttons a minute after Slack is back")
+		}
+		time.Sleep(14 * time.Minute)
 		if !ready(d, "oncall") {
 			t.Errorf("not ready: %+v", d.Ready())
 		}
@@ -202,7 +210,6 @@ func TestSlackOutage(t *testing.T) {
 		}
 
 		// Buttons are heard again.
-		ear = s.lastEar(ear)
 		var open slackfake.Thread
 		for id, thread := range threads {
 			if last[id].Code == "split-brain" && last[id].Kind != alert.Resolved && thread.TS != first.TS {
@@ -224,14 +231,76 @@ func TestSlackOutage(t *testing.T) {
 	})
 }
 
-// lastEar is the connection that was made last, after before.
-func (s *street) lastEar(before *slackfake.Socket) *slackfake.Socket {
-	for {
-		one := s.slack.Latest()
-		if one != nil && one != before {
-			return one
+// TestSlackAnswersLost has Slack take what it is told, and its answers be lost, while
+// the daemon is started anew: nothing is there twice.
+func TestSlackAnswersLost(t *testing.T) {
+	t.Setenv("SLACK_TOKEN", slackfake.Token)
+	t.Setenv("SLACK_APP", slackfake.AppToken)
+	t.Setenv("HOOK", "http://"+hookAt+"/in")
+	for name, status := range map[string]int{
+		"cut": slackfake.Cut, "silent": slackfake.Silent, "gateway": http.StatusGatewayTimeout,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newStreet(t, 6)
+				_, end := s.begin()
+				time.Sleep(time.Minute)
+				s.split(0) // from its answer, which comes, the channel's id is known
+				time.Sleep(time.Minute)
+				s.slack.Lose("chat.postMessage", status, 1)
+				s.split(1)
+				s.lost(status)
+				end()
+				d, end := s.begin()
+				defer func() { end() }()
+				time.Sleep(time.Minute)
+				if got := s.slack.Threads(); len(got) != 2 || len(got[1].Replies) != 0 {
+					t.Fatalf("threads: %+v", got)
+				}
+
+				second := s.slack.Threads()[1]
+				s.slack.Lose("chat.postMessage", status, 1)
+				_, err := d.press(notify.Press{Plan: "shop", Channel: "oncall", IncidentID: idOf(t, second.Root), User: "U1", Action: notify.Acknowledge})
+				s.must(err)
+				s.lost(status)
+				end()
+				_, end = s.begin()
+				time.Sleep(2 * time.Minute)
+				got := s.slack.Threads()
+				if len(got) != 2 || len(got[0].Replies) != 0 || len(got[1].Replies) != 1 {
+					t.Errorf("threads: %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// lost waits until an answer of Slack's is lost, and the daemon has noted it.
+func (s *street) lost(status int) {
+	s.t.Helper()
+	for began := time.Now(); s.slack.Losing("chat.postMessage"); time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			s.t.Fatal("nothing was posted")
 		}
-		time.Sleep(time.Second)
+	}
+	if status == slackfake.Silent {
+		time.Sleep(10 * time.Second)
+	}
+	time.Sleep(100 * time.Millisecond)
+}
+
+// caughtUp fails unless Slack was told of each of these incidents, but of that it fails.
+func (s *street) caughtUp(ids []string) {
+	s.t.Helper()
+	told := map[string]bool{}
+	for _, thread := range s.slack.Threads() {
+		told[idOf(s.t, thread.Root)] = true
+	}
+	_, last := s.incidents()
+	for _, id := range ids {
+		if !told[id] && last[id].Code != alert.ChannelFailing {
+			s.t.Errorf("Slack is not told of %s (%s) a minute after it is back", id, last[id].Code)
+		}
 	}
 }
 

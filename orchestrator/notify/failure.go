@@ -23,8 +23,9 @@ type Failure struct {
 	// say.
 	After time.Duration
 
-	text string
-	ends []error
+	text    string
+	ends    []error
+	receipt alert.Receipt
 }
 
 // Error says which channel has failed, why, and what to do.
@@ -35,6 +36,10 @@ func (f *Failure) Unwrap() []error { return f.ends }
 
 // RetryAfter is how long the service asks to be left alone, or 0.
 func (f *Failure) RetryAfter() time.Duration { return f.After }
+
+// Receipt is what the next try is to be given instead of the incident's last receipt:
+// that the message may be there, though nobody said so. "" is that there is none.
+func (f *Failure) Receipt() alert.Receipt { return f.receipt }
 
 // failure makes of an error one that can be shown.
 func (k *keys) failure(c plans.Channel, err error) error {
@@ -47,6 +52,9 @@ func (k *keys) failure(c plans.Channel, err error) error {
 	var busy *busyError
 	if errors.As(err, &busy) {
 		f.After = busy.after
+	}
+	if doubt, ok := errors.AsType[*doubtError](err); ok {
+		f.receipt = doubt.receipt
 	}
 	text := k.hide(lines(k.hide(bare(err).Error())))
 	f.text = cut(fmt.Sprintf("%s channel %s: %s", c.Type, c.Name, text), maxError)

@@ -135,9 +135,18 @@ func (c *channel) Send(ctx context.Context, m alert.Message, last alert.Receipt)
 	receipt, err := c.sender.send(timed, k, m, last)
 	if err != nil {
 		if timed.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(timed), bareTimeout(err))
+			err = tooSlow(context.Cause(timed), err)
 		}
 		return last, k.failure(c.Channel, err)
 	}
 	return receipt, nil
+}
+
+// tooSlow is the error of a call that was ended. What it leaves in doubt stays so.
+func tooSlow(why, err error) error {
+	slow := fmt.Errorf("%w: %w", why, bareTimeout(err))
+	if doubt, ok := errors.AsType[*doubtError](err); ok {
+		return &doubtError{slow, doubt.receipt}
+	}
+	return slow
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/slackutilsx"
@@ -21,36 +22,51 @@ type slackSender struct {
 	channel plans.Channel
 	o       Options
 	client  *http.Client
+	place   atomic.Pointer[string] // id of the channel, once something was posted there
 }
 
 // send posts, or goes on with what the receipt names. A try that has failed half
-// way is safe to make again: the first message is then written as it is already.
+// way is safe to make again: the first message is then written as it is already, and
+// a post whose answer was lost is looked for.
 func (s *slackSender) send(ctx context.Context, k *keys, m alert.Message, last alert.Receipt) (alert.Receipt, error) {
-	buttons := s.buttons(m) // of the incident's id as it is
+	buttons, mark := s.buttons(m), s.mark(m) // of the incident's id as it is
 	m = cleaned(m)
 	api := slackAPI(s.o, s.client, k)
 	content := slackContent(m, s.o.links(m), buttons, s.channel.Needed())
-	place, ts, ok := strings.Cut(string(last), "/")
-	if ok {
-		gone, err := s.goOn(ctx, api, k, m, content, place, ts)
+	at := threadOf(last)
+	if at.ts == "" && !at.doubt.IsZero() {
+		first, ok, err := s.find(ctx, api, k, &at, mark)
+		if err != nil {
+			return "", err
+		}
+		if ok {
+			at = slackThread{place: cmp.Or(at.place, s.placeID()), ts: first.Timestamp}
+			if markOf(first) == mark {
+				return at.receipt(), nil
+			}
+		}
+	}
+	if at.ts != "" {
+		gone, err := s.goOn(ctx, api, k, m, content, at, mark)
 		if err != nil {
 			return "", err
 		}
 		if !gone {
-			return last, nil
+			return slackThread{place: at.place, ts: at.ts}.receipt(), nil
 		}
+		at = slackThread{}
 	}
-	place, ts, err := api.PostMessageContext(ctx, s.channel.Target, content)
+	place, ts, err := s.post(ctx, api, k, "posting the message", at, content, mark.option())
 	if err != nil {
-		return "", k.slackError("posting the message", s.channel, err)
+		return "", err
 	}
-	return alert.Receipt(place + "/" + ts), nil
+	return slackThread{place: place, ts: ts}.receipt(), nil
 }
 
 // goOn brings an incident's first message up to date and tells what has happened
 // in its thread. It says whether that message is gone.
-func (s *slackSender) goOn(ctx context.Context, api *slack.Client, k *keys, m alert.Message, content slack.MsgOption, place, ts string) (gone bool, err error) {
-	_, _, _, err = api.UpdateMessageContext(ctx, place, ts, content)
+func (s *slackSender) goOn(ctx context.Context, api *slack.Client, k *keys, m alert.Message, content slack.MsgOption, at slackThread, mark slackMark) (gone bool, err error) {
+	_, _, _, err = api.UpdateMessageContext(ctx, at.place, at.ts, content)
 	switch slackCode(err) {
 	case "message_not_found", "thread_not_found", "channel_not_found":
 		return !m.Silent, nil
@@ -63,14 +79,17 @@ func (s *slackSender) goOn(ctx context.Context, api *slack.Client, k *keys, m al
 	if m.Silent {
 		return false, nil
 	}
-	reply := []slack.MsgOption{slackText(brief(m)), slack.MsgOptionTS(ts)}
+	if !at.doubt.IsZero() {
+		if _, told, err := s.find(ctx, api, k, &at, mark); told || err != nil {
+			return false, err
+		}
+	}
+	reply := []slack.MsgOption{slackText(brief(m)), mark.option()}
 	if m.Kind == alert.Escalated { // a thread that nobody has looked at is no place to say so
 		reply = append(reply, slack.MsgOptionBroadcast())
 	}
-	if _, _, err = api.PostMessageContext(ctx, place, reply...); err != nil {
-		return false, k.slackError("posting in the incident's thread", s.channel, err)
-	}
-	return false, nil
+	_, _, err = s.post(ctx, api, k, "posting in the incident's thread", at, reply...)
+	return false, err
 }
 
 func slackAPI(o Options, client *http.Client, k *keys) *slack.Client {

@@ -30,6 +30,8 @@ const (
 	// listenAgain is the shortest pause before Slack is called again.
 	listenAgain = time.Second
 	maxPause    = time.Minute
+	// fleeting is what a connection does not last that is made again only after a pause.
+	fleeting = 10 * time.Second
 	// drainTime is how long presses that Slack was told of are still answered when
 	// nobody is listened to any more.
 	drainTime = 10 * time.Second
@@ -138,9 +140,31 @@ func (l *Listener) Retry() {
 // connection ends, until ctx does; where Slack refuses it, seldom. Presses that Slack
 // was told of by then are still answered.
 func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, err error)) {
+	patient, done := outliving(ctx, drainTime)
+	defer done()
+	waiting, worked := make(chan heard, maxWaiting), make(chan struct{})
+	go func() { // by itself, so that a long answer delays no connection
+		defer close(worked)
+		for h := range waiting {
+			l.handle(patient, h.keys, h.InteractionCallback, press)
+		}
+	}()
+	l.stayConnected(ctx, waiting)
+	close(waiting)
+	<-worked
+}
+
+// heard is what Slack has told of, with the keys to answer it.
+type heard struct {
+	slack.InteractionCallback
+	keys *keys
+}
+
+// stayConnected connects again and again until ctx ends.
+func (l *Listener) stayConnected(ctx context.Context, waiting chan<- heard) {
 	for pause := listenAgain; ; pause = min(2*pause, maxPause) {
 		began := time.Now()
-		k, err := l.listen(ctx, press)
+		k, err := l.listen(ctx, waiting)
 		select {
 		case <-ctx.Done(): // as it should end
 			return
@@ -159,7 +183,7 @@ func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, 
 			wait = refusedPause
 		}
 		if limited, ok := errors.AsType[*slack.RateLimitedError](err); ok {
-			wait = max(wait, limited.RetryAfter)
+			wait = max(wait, min(limited.RetryAfter, refusedPause))
 		}
 		select {
 		case <-ctx.Done():
@@ -180,7 +204,7 @@ func (l *Listener) warn(k *keys, message string, err error) {
 }
 
 // listen listens until Slack can be reached no more.
-func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)) (*keys, error) {
+func (l *Listener) listen(ctx context.Context, waiting chan<- heard) (*keys, error) {
 	k, err := reveal(l.places[0].Channel)
 	if err != nil {
 		return k, err
@@ -192,19 +216,9 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 			Proxy: http.ProxyFromEnvironment, HandshakeTimeout: sendTimeout, WriteBufferSize: 32 << 10,
 			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12}, NetDialContext: l.o.Dial,
 		}))
-	waiting := make(chan slack.InteractionCallback, maxWaiting)
-	worked, routed := make(chan struct{}), make(chan struct{})
-	patient, done := outliving(ctx, drainTime)
-	defer done()
-	go func() {
-		defer close(worked)
-		for c := range waiting {
-			l.handle(patient, k, c, press)
-		}
-	}()
+	routed := make(chan struct{})
 	go func() {
 		defer close(routed)
-		defer close(waiting)
 		// Slack's library would go on calling: also where a token is good but not for
 		// this, and after a long outage with pauses of minutes.
 		if err := l.route(ctx, client, k, waiting); err != nil {
@@ -214,7 +228,6 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 	err = client.RunContext(ctx)
 	cancel(err)
 	<-routed
-	<-worked
 	return k, context.Cause(ctx)
 }
 
@@ -229,8 +242,9 @@ func outliving(ctx context.Context, by time.Duration) (longer context.Context, d
 }
 
 // route acknowledges what Slack says at once, for it waits 3 s only, and passes
-// presses on. It returns why Slack could not be called.
-func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- slack.InteractionCallback) error {
+// presses on. It returns why Slack could not be called, or is to be left alone a while.
+func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- heard) error {
+	var connected time.Time
 	for {
 		var event socketmode.Event
 		select {
@@ -241,8 +255,14 @@ func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys
 		if failed, ok := event.Data.(*slack.ConnectionErrorEvent); ok {
 			return failed.ErrorObj
 		}
-		if event.Type == socketmode.EventTypeConnected {
+		switch event.Type {
+		case socketmode.EventTypeConnected:
+			connected = time.Now()
 			l.note(nil)
+		case socketmode.EventTypeConnecting: // the library does so at once
+			if !connected.IsZero() && time.Since(connected) < fleeting {
+				return errors.New("the connection ended at once")
+			}
 		}
 		if event.Request == nil || event.Request.EnvelopeID == "" {
 			continue
@@ -255,7 +275,7 @@ func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys
 			continue
 		}
 		select {
-		case waiting <- callback:
+		case waiting <- heard{callback, k}:
 		default:
 			l.warn(k, "a press of a Slack button is not heard", errors.New("too many wait"))
 		}

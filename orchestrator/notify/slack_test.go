@@ -31,9 +31,10 @@ func TestSlackThread(t *testing.T) {
 	m := splitBrain()
 	receipt := sent(t, c, m, "")
 	said := s.Calls()
-	if len(said) != 1 || said[0].Method != "chat.postMessage" || said[0].Values.Get("channel") != "#dr" || receipt != "C0#dr/1795867200.000001" {
+	if len(said) != 1 || said[0].Method != "chat.postMessage" || said[0].Values.Get("channel") != "#dr" || receipt != alert.Receipt("C0#dr/"+s.LastTS()) {
 		t.Fatalf("%v, receipt %s", said, receipt)
 	}
+	first := s.LastTS()
 	_, plain := slackfake.Blocks(t, said[0].Values.Get("blocks"))
 	want := strings.Join([]string{
 		"header/plain_text: 🔴 CRITICAL: plan two-way: split-brain at b, 500 images",
@@ -71,11 +72,11 @@ func TestSlackThread(t *testing.T) {
 			rest = "It is over, after 1m30s. It was: now resolved"
 		}
 		update, reply := said[0].Values, said[1].Values
-		if _, plain := slackfake.Blocks(t, update.Get("blocks")); update.Get("ts") != "1795867200.000001" || update.Get("channel") != "C0#dr" ||
+		if _, plain := slackfake.Blocks(t, update.Get("blocks")); update.Get("ts") != first || update.Get("channel") != "C0#dr" ||
 			!strings.Contains(plain, "now "+string(kind)) || !strings.Contains(plain, label+": plan") {
 			t.Errorf("%s: updated with %v", kind, update)
 		}
-		if reply.Get("thread_ts") != "1795867200.000001" || reply.Get("channel") != "C0#dr" || reply.Get("blocks") != "" ||
+		if reply.Get("thread_ts") != first || reply.Get("channel") != "C0#dr" || reply.Get("blocks") != "" ||
 			reply.Get("text") != label+": plan two-way: split-brain at b, 500 images\n"+rest ||
 			(reply.Get("reply_broadcast") == "true") != (kind == alert.Escalated) {
 			t.Errorf("%s: replied %v", kind, reply)

@@ -39,6 +39,7 @@ type Server struct {
 	messages map[string]url.Values // by channel/ts
 	threads  []*Thread
 	fails    map[string]string // what a method answers instead
+	losses   map[string]*loss  // what becomes of a method's answers
 	outage   int
 	lastTS   string
 	sockets  chan *Socket
@@ -50,6 +51,10 @@ type Thread struct {
 	Root    url.Values // as it is now
 	Updates int
 	Replies []url.Values
+
+	replyTS  []string // of each reply
+	metadata string   // of the first message
+	place    string
 }
 
 // Silent has every call wait until its caller goes away.
@@ -86,7 +91,7 @@ func NewOn(t testing.TB, listener net.Listener) *Server {
 }
 
 func newServer(t testing.TB) *Server {
-	return &Server{t: t, messages: map[string]url.Values{}, fails: map[string]string{}, sockets: make(chan *Socket, 10)}
+	return &Server{t: t, messages: map[string]url.Values{}, fails: map[string]string{}, losses: map[string]*loss{}, sockets: make(chan *Socket, 10)}
 }
 
 func (s *Server) handler() http.Handler {
@@ -112,70 +117,84 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	}
-	defer s.mu.Unlock()
 	s.said = append(s.said, Call{method, r.PostForm})
 	s.count++
-	if s.outage != 0 {
-		if s.outage == http.StatusTooManyRequests {
+	if status := s.outage; status != 0 {
+		s.mu.Unlock()
+		if status == http.StatusTooManyRequests {
 			w.Header().Set("Retry-After", "30")
 		}
-		w.WriteHeader(s.outage)
+		w.WriteHeader(status)
 		return
 	}
-	if code := s.fails[method]; code != "" {
-		_, _ = fmt.Fprintf(w, `{"ok":false,"error":%q,"response_metadata":{"messages":["[ERROR] %s"]}}`, code, r.PostForm.Get("token"))
+	answer := s.answer(method, r)
+	lost := s.losses[method].next()
+	s.mu.Unlock()
+	if lost != nil {
+		lost(w, r)
 		return
+	}
+	_, _ = w.Write([]byte(answer))
+}
+
+func refused(code string) string { return fmt.Sprintf(`{"ok":false,"error":%q}`, code) }
+
+// answer does what a method does, and is what it answers. s.mu is held.
+func (s *Server) answer(method string, r *http.Request) string {
+	if code := s.fails[method]; code != "" {
+		return fmt.Sprintf(`{"ok":false,"error":%q,"response_metadata":{"messages":["[ERROR] %s"]}}`, code, r.PostForm.Get("token"))
 	}
 	token := r.PostForm.Get("token")
 	if method == "apps.connections.open" {
 		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
 	if token != Token && token != AppToken {
-		_, _ = w.Write([]byte(`{"ok":false,"error":"invalid_auth"}`))
-		return
+		return refused("invalid_auth")
 	}
 	place, ts := "C0"+strings.TrimPrefix(r.PostForm.Get("channel"), "C0"), r.PostForm.Get("ts")
 	switch method {
 	case "chat.postMessage", "chat.postEphemeral":
-		ts = fmt.Sprintf("1795867200.%06d", s.count)
+		ts = fmt.Sprintf("%d.%06d", time.Now().Unix(), s.count)
 		s.messages[place+"/"+ts] = r.PostForm
 		if method == "chat.postMessage" {
-			s.posted(ts, r.PostForm)
+			s.posted(place, ts, r.PostForm)
 		}
 	case "chat.update":
 		if s.messages[place+"/"+ts] == nil {
-			_, _ = w.Write([]byte(`{"ok":false,"error":"message_not_found"}`))
-			return
+			return refused("message_not_found")
 		}
 		s.messages[place+"/"+ts] = r.PostForm
 		for _, t := range s.threads {
 			if t.TS == ts {
 				t.Root = r.PostForm
 				t.Updates++
+				if given := r.PostForm.Get("metadata"); given != "" { // else the message keeps its own
+					t.metadata = given
+				}
 			}
 		}
+	case "conversations.history", "conversations.replies":
+		return s.history(method, r.PostForm)
 	case "apps.connections.open":
-		address := "ws://" + r.Host + "/socket?ticket=t1cket"
-		_, _ = fmt.Fprintf(w, `{"ok":true,"url":%q}`, address)
-		return
+		return fmt.Sprintf(`{"ok":true,"url":%q}`, "ws://"+r.Host+"/socket?ticket=t1cket")
 	default:
-		_, _ = w.Write([]byte(`{"ok":false,"error":"unknown_method"}`))
-		return
+		return refused("unknown_method")
 	}
-	_, _ = fmt.Fprintf(w, `{"ok":true,"channel":%q,"ts":%q}`, place, ts)
+	return fmt.Sprintf(`{"ok":true,"channel":%q,"ts":%q}`, place, ts)
 }
 
 // posted notes what was posted. s.mu is held.
-func (s *Server) posted(ts string, message url.Values) {
+func (s *Server) posted(place, ts string, message url.Values) {
 	below := message.Get("thread_ts")
 	if below == "" {
 		s.lastTS = ts
-		s.threads = append(s.threads, &Thread{TS: ts, Root: message})
+		s.threads = append(s.threads, &Thread{TS: ts, Root: message, place: place, metadata: message.Get("metadata")})
 		return
 	}
 	for _, t := range s.threads {
 		if t.TS == below {
 			t.Replies = append(t.Replies, message)
+			t.replyTS = append(t.replyTS, ts)
 		}
 	}
 }
@@ -194,6 +213,13 @@ func (s *Server) Threads() []Thread {
 }
 
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	outage := s.outage
+	s.mu.Unlock()
+	if outage > 0 {
+		w.WriteHeader(outage)
+		return
+	}
 	conn, err := (&websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}).Upgrade(w, r, nil)
 	if err != nil {
 		return
