@@ -7,6 +7,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // StatusReport is how the images of a plan stand, at one time. Its schema is
@@ -161,15 +162,12 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	reading, done := context.WithCancel(ctx)
 	defer done()
 	var past *proofs
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		past = readProofs(reading, plan, sites)
-	}()
+	var read parallel.Group
+	read.Go(func() { past = readProofs(reading, plan, sites) })
 	report := look(ctx, plan, sites, o, func([]replay.Evidence) {}).report
 	// Nobody waits long for what is only history.
 	late := time.AfterFunc(shortAnswer, done)
-	<-read
+	read.Wait()
 	late.Stop()
 	past.tell(plan, report)
 	return report

@@ -20,6 +20,7 @@ import (
 	"github.com/slack-go/slack/socketmode"
 
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -190,27 +191,26 @@ func (l *Listener) listen(ctx context.Context, press func(Press) (string, error)
 			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12}, NetDialContext: l.o.Dial,
 		}))
 	waiting := make(chan slack.InteractionCallback, maxWaiting)
-	worked, routed := make(chan struct{}), make(chan struct{})
+	var beside parallel.Group
 	patient, done := outliving(ctx, drainTime)
 	defer done()
-	go func() {
-		defer close(worked)
+	beside.Go(func() {
+		defer cancel(nil)
 		for c := range waiting {
 			l.handle(patient, k, c, press)
 		}
-	}()
-	go func() {
-		defer close(routed)
+	})
+	beside.Go(func() {
+		defer cancel(nil)
 		defer close(waiting)
 		// Slack's library goes on calling where a token is good but not for this.
 		if err := l.route(ctx, client, k, waiting); err != nil {
 			cancel(err)
 		}
-	}()
+	})
 	err = client.RunContext(ctx)
 	cancel(err)
-	<-routed
-	<-worked
+	beside.Wait()
 	return k, context.Cause(ctx)
 }
 
