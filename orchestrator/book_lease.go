@@ -304,6 +304,19 @@ func (l *Lease) until() time.Time {
 	return last.Add(LeaseTTL - leaseMargin)
 }
 
+// unanswered reports whether the lease is lost because no site answers, so that nobody
+// else is known to have it. Who has slept has not asked any, and does not know.
+func (l *Lease) unanswered() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, h := range l.holds {
+		if l.book.shelves[i].site != nil && (h.fault == nil || !silent(h.fault)) {
+			return false
+		}
+	}
+	return l.why != nil
+}
+
 // faults are why it is not renewed.
 func (l *Lease) faults() error {
 	l.mu.Lock()

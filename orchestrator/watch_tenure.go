@@ -129,6 +129,10 @@ func (w *Watch) depart(ctx context.Context, t *tenure) {
 	next := Standing{Role: RoleStarting, Why: "stopped"}
 	if err := t.lease.Err(); err != nil {
 		next.Why = err.Error()
+		if t.lease.unanswered() {
+			// To leave sites that are silent takes a while, in which checks go on.
+			next.Role = RoleAlone
+		}
 	}
 	defer func() { w.lose(ctx, t.lease.Err()) }()
 	defer func() { _ = t.ledger.Close(ctx) }()  // gives the lease back; where it cannot, that ends by itself
