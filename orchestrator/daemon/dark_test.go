@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/replay/sim"
 )
 
@@ -57,6 +58,48 @@ func TestAllSitesLost(t *testing.T) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// TestDeadDaemonOfSplitImages: that an rbd-mirror is dead is told also where all images
+// are halted in split-brain, and that it lives again.
+func TestDeadDaemonOfSplitImages(t *testing.T) {
+	for name, kept := range map[string]bool{"at both": false, "by its report": true} {
+		for _, at := range []string{"a", "b"} {
+			if kept && at == "a" {
+				continue // who replays nothing there is no more than a standby
+			}
+			t.Run(name+" "+at, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					s := newStage(t, 2)
+					_, end := s.begin()
+					defer end()
+					time.Sleep(time.Minute)
+					for _, ref := range s.refs {
+						s.must(s.world.Site("b").Promote(t.Context(), ref, true))
+						s.must(s.world.Write("b", ref, 4096, []byte("written at b")))
+						if kept {
+							s.must(s.world.Site("b").Demote(t.Context(), ref))
+						}
+					}
+					time.Sleep(5 * time.Minute)
+					if _, told := s.take(); !strings.HasPrefix(told, "opened split-brain, opened split-brain") {
+						t.Fatalf("told: %s", told)
+					}
+					s.world.StopDaemon(at)
+					time.Sleep(5 * time.Minute)
+					all, told := s.take()
+					if i := slices.IndexFunc(all, func(m alert.Message) bool { return m.Code == "no-daemon" && m.Kind == alert.Opened }); i < 0 || all[i].Site != at {
+						t.Errorf("told: %s", told)
+					}
+					s.world.StartDaemon(at)
+					time.Sleep(10 * time.Minute)
+					if _, told := s.take(); !strings.Contains(told, "resolved no-daemon") {
+						t.Errorf("told then: %s", told)
+					}
+				})
+			})
 		}
 	}
 }
