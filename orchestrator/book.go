@@ -16,6 +16,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Ledger keeps the records of a plan at a site, and its lease.
@@ -36,17 +37,19 @@ type Ledger interface {
 //
 // A Book is safe for concurrent use. One that is only read needs no Close.
 type Book struct {
-	plan    *plans.Plan
-	ref     replay.LedgerRef
-	by      string        // who writes: user@host
-	answer  time.Duration // how long a site may take to answer
-	now     func() time.Time
-	hangs   *hangs   // nil: each look is one by itself
-	shelves []*shelf // one for each site, in the plan's order
+	plan   *plans.Plan
+	ref    replay.LedgerRef
+	by     string        // who writes: user@host
+	answer time.Duration // how long a site may take to answer
+	now    func() time.Time
+	hangs  *hangs // nil: each look is one by itself
+	// panicked is told of a panic while records are written; nil: Close panics.
+	panicked func(value any, stack []byte)
+	shelves  []*shelf // one for each site, in the plan's order
 
 	ctx     context.Context // of writes in the background
 	cancel  context.CancelFunc
-	writers sync.WaitGroup
+	writers parallel.Group
 
 	reconciling sync.Mutex // one at a time, held before mu
 
@@ -91,6 +94,7 @@ func readLedger(ctx context.Context, plan *plans.Plan, sites *Sites, kind string
 		answer:   answerTime(plan),
 		now:      sites.now,
 		hangs:    sites.hangs,
+		panicked: sites.panicked,
 		clock:    keyClock{writer: hex.EncodeToString(writer[:])},
 		values:   map[string][]byte{},
 		standing: map[EntryKind][]Entry{},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // errClosed: the book takes no more entries.
@@ -290,12 +291,15 @@ func (b *Book) Close(ctx context.Context) error {
 	b.mu.Unlock()
 
 	late := time.AfterFunc(b.answer, b.cancel)
-	b.writers.Wait()
+	fault := parallel.Catch(b.writers.Wait)
 	late.Stop()
 	b.cancel()
 	var errs []error
 	for _, l := range leases {
 		errs = append(errs, l.Release(ctx))
+	}
+	if fault != nil {
+		panic(fault)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // confirm asks the sites whether the lease is still ours, and ends it where one says
@@ -20,7 +20,7 @@ func (l *Lease) confirm(ctx context.Context, silent []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(l.book.answer, shortAnswer))
 	defer cancel()
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for _, s := range l.heldAt(silent) {
 		wg.Go(func() {
 			holder, ok, err := s.site.LeaseHolder(ctx, l.book.ref)

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // faultStands is how long the failure to open a gate counts for all who want to
@@ -61,7 +61,7 @@ func (s *Session) matters(site string) bool {
 func (s *Session) openGates(ctx context.Context) error {
 	var (
 		b    = s.book
-		wg   sync.WaitGroup
+		wg   parallel.Group
 		errs = make([]error, len(b.shelves))
 	)
 	for i, shelf := range b.shelves {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -38,7 +39,7 @@ type Lease struct {
 	lose   context.CancelCauseFunc
 	during context.Context // of the renewals
 	stop   context.CancelFunc
-	work   sync.WaitGroup
+	work   parallel.Group
 	once   sync.Once // release
 
 	mu    sync.Mutex
@@ -160,11 +161,24 @@ func (l *Lease) begin() (*Lease, error) {
 	b.mu.Unlock()
 	for _, s := range b.shelves {
 		if s.site != nil {
-			l.work.Go(func() { l.renew(s) })
+			l.work.Go(func() { l.orLost(func() { l.renew(s) }) })
 		}
 	}
-	l.work.Go(l.watch)
+	l.work.Go(func() { l.orLost(l.watch) })
 	return l, nil
+}
+
+// orLost does what keeps the lease, which a panic in that loses: nothing more is done
+// by a lease that nobody renews. Release panics then.
+func (l *Lease) orLost(keep func()) {
+	kept := false
+	defer func() {
+		if !kept {
+			l.end(errors.New("it is renewed no more, for a fault of the program"))
+		}
+	}()
+	keep()
+	kept = true
 }
 
 // Context ends when the lease is lost: when somebody else has it or it is gone
@@ -290,6 +304,19 @@ func (l *Lease) until() time.Time {
 	return last.Add(LeaseTTL - leaseMargin)
 }
 
+// unanswered reports whether the lease is lost because no site answers, so that nobody
+// else is known to have it. Who has slept has not asked any, and does not know.
+func (l *Lease) unanswered() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, h := range l.holds {
+		if l.book.shelves[i].site != nil && (h.fault == nil || !silent(h.fault)) {
+			return false
+		}
+	}
+	return l.why != nil
+}
+
 // faults are why it is not renewed.
 func (l *Lease) faults() error {
 	l.mu.Lock()
@@ -325,12 +352,14 @@ func (l *Lease) Release(ctx context.Context) error {
 	var err error
 	l.once.Do(func() {
 		l.stop()
+		defer func() {
+			l.lose(context.Canceled)
+			err = l.giveBack(context.WithoutCancel(ctx))
+			l.book.mu.Lock()
+			delete(l.book.leases, l)
+			l.book.mu.Unlock()
+		}()
 		l.work.Wait()
-		l.lose(context.Canceled)
-		err = l.giveBack(context.WithoutCancel(ctx))
-		l.book.mu.Lock()
-		delete(l.book.leases, l)
-		l.book.mu.Unlock()
 	})
 	return err
 }
@@ -345,7 +374,7 @@ func (l *Lease) giveUp() {
 // giveBack gives the lease back where it is, or may be.
 func (l *Lease) giveBack(ctx context.Context) error {
 	var (
-		wg   sync.WaitGroup
+		wg   parallel.Group
 		errs = make([]error, len(l.holds))
 	)
 	for i, h := range l.holds {

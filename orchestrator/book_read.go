@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // rereadSpan is how far back of what is known a refresh reads again, for the
@@ -41,7 +41,7 @@ func (b *Book) Reconcile(ctx context.Context) error {
 		return err
 	}
 	var (
-		wg   sync.WaitGroup
+		wg   parallel.Group
 		errs = make([]error, len(b.shelves))
 	)
 	for i, s := range b.shelves {
@@ -119,7 +119,7 @@ type reading struct {
 // answers with what it read at each and the entries that are new.
 func (b *Book) readAll(ctx context.Context, whole bool) ([]reading, []Entry, error) {
 	readings := make([]reading, len(b.shelves))
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i, s := range b.shelves {
 		r := &readings[i]
 		if s.site == nil {
@@ -249,7 +249,7 @@ func (s *shelf) read(ctx context.Context, after string) ([]replay.Record, error)
 	ctx, cancel := context.WithTimeout(ctx, s.book.answer*bulkTimes)
 	defer cancel()
 	watched, lose := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	defer wg.Wait()
 	defer lose(context.Canceled)
 	wg.Go(func() {

@@ -80,8 +80,9 @@ type Session struct {
 // to it; nothing has been changed then, and the book is closed.
 func (b *Book) Begin(ctx context.Context, p Purpose) (s *Session, err error) {
 	text := strings.TrimSpace(p.What + " " + p.Run)
+	begun := false
 	defer func() {
-		if err != nil {
+		if !begun {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*b.answer)
 			defer cancel()
 			_ = b.Close(closing) // what could not be given back ends by itself
@@ -101,6 +102,7 @@ func (b *Book) Begin(ctx context.Context, p Purpose) (s *Session, err error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
+	begun = true
 	return s, nil
 }
 

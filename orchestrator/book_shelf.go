@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // maxBatch is about how many bytes of records are written at once, so that a
@@ -131,6 +132,19 @@ func (s *shelf) kick() {
 // write writes until nothing is queued: all that wait go together. While the
 // site does not take them it tries again and again, until the book is closed.
 func (s *shelf) write() {
+	if caught := parallel.Catch(s.writeQueue); caught != nil {
+		s.settle(fmt.Errorf("a fault of the program: %v", caught.Value))
+		s.book.mu.Lock()
+		s.working = false // the next delivery has it tried again
+		s.book.mu.Unlock()
+		if s.book.panicked == nil {
+			panic(caught) // of who closes the book
+		}
+		s.book.panicked(caught.Value, caught.Stack)
+	}
+}
+
+func (s *shelf) writeQueue() {
 	b := s.book
 	for {
 		records, ok := s.take()

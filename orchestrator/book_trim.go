@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // trim removes what is outdated at each site where it was just read. A site that
@@ -20,7 +20,7 @@ func (b *Book) trim(ctx context.Context, readings []reading) error {
 		return nil
 	}
 	var (
-		wg   sync.WaitGroup
+		wg   parallel.Group
 		errs = make([]error, len(b.shelves))
 	)
 	for i, s := range b.shelves {

@@ -12,6 +12,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // DrillOptions say what is rehearsed.
@@ -61,6 +62,11 @@ func RunDrill(ctx context.Context, plan *plans.Plan, sites *Sites, o DrillOption
 		return nil, err
 	}
 	d := newDrill(plan, sites, spec, o)
+	defer func() {
+		if d.ledger != nil {
+			_ = d.ledger.Close(ctx) // a panic must not leave its lease behind
+		}
+	}()
 	err = d.run(ctx)
 	d.finish(err)
 	stored := d.store(ctx)
@@ -183,7 +189,7 @@ func (d *drill) run(ctx context.Context) error {
 	defer cancel(nil)
 	expiring, expired := context.WithTimeoutCause(alone, time.Until(d.began.Add(d.spec.Expiry.Std())), errExpired)
 	defer expired()
-	var watching sync.WaitGroup
+	var watching parallel.Group
 	watching.Go(func() { d.yield(expiring, cancel) })
 	err := d.rehearse(expiring)
 	d.tearDown(ctx)
@@ -207,7 +213,7 @@ func (d *drill) rehearse(ctx context.Context) error {
 	}
 	for _, together := range d.waves() {
 		errs := make([]error, len(together))
-		var wg sync.WaitGroup
+		var wg parallel.Group
 		for i, w := range together {
 			wg.Go(func() { errs[i] = d.wave(ctx, w) })
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -53,7 +54,7 @@ func (d *drill) removeAll(ctx context.Context) error {
 		}
 		errs[k] = errors.Join(clone, snapshot)
 	})
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for _, i := range images {
 		if !i.snapshot || d.lost {
 			continue
@@ -171,7 +172,7 @@ func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(dri
 		mu     sync.Mutex
 		out    []DrillLeft
 		clones []DrillLeft
-		wg     sync.WaitGroup
+		wg     parallel.Group
 	)
 	wg.Go(func() { clones = drillClones(ctx, plan, sites) })
 	for _, wanted := range plan.Sites {
@@ -197,18 +198,19 @@ func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(dri
 
 // SweepDrills removes what drills of the plan have left that are not at work any
 // more. It fails with [ErrLeased] while one is.
-func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLeft, error) {
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (left []DrillLeft, err error) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, ledger.Close(ctx)) }()
 	lease, err := ledger.Lease(ctx, "sweep")
 	if err != nil {
-		return nil, errors.Join(err, ledger.Close(ctx))
+		return nil, err
 	}
 	own := digest(plan.Name)
-	left := sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
-	return left, errors.Join(lease.Release(ctx), ledger.Close(ctx))
+	left = sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
+	return left, lease.Release(ctx)
 }
 
 // replicated sees that replay has gone on, and that every copy is within its

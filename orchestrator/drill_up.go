@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // cloneUnit brings a unit up as clones of one snapshot of each image. The snapshots
@@ -25,7 +25,7 @@ func (d *drill) cloneUnit(ctx context.Context, u *drillUnit) error {
 // first error once all are through.
 func (d *drill) eachImage(ctx context.Context, u *drillUnit, do func(*drillImage) error) error {
 	errs := make([]error, len(u.images))
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for k, i := range u.images {
 		wg.Go(func() { errs[k] = do(i) })
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // A daemon reports to the mgr every five seconds (mgr_stats_period); the service
@@ -22,7 +22,7 @@ const (
 // findElsewhere looks for daemons that a plan has Drover run here, and that run
 // somewhere else: on another host, as another user, or for a plan of another name.
 func findElsewhere(ctx context.Context, plan *plans.Plan, sites *Sites, obs *Observation) {
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i := range obs.Sites {
 		seen := &obs.Sites[i]
 		suspects := suspectsOf(plan.Site(seen.Name), seen)

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/compare"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // SplitEvidence is what a person needs who must choose which copy of an image
@@ -144,7 +144,7 @@ func splitEvidence(ctx context.Context, plan *plans.Plan, sites *Sites, ref repl
 	each := func(f func(ctx context.Context, s *SideEvidence)) {
 		limited, cancel := context.WithTimeout(ctx, answerTime(plan))
 		defer cancel()
-		var group sync.WaitGroup
+		var group parallel.Group
 		for i := range e.Sites {
 			group.Go(func() { f(limited, &e.Sites[i]) })
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // bystanders are the sites of a plan that have no part in a failover. One that
@@ -39,7 +40,7 @@ func (b *bystanders) primary(ctx context.Context, ref replay.ImageRef) string {
 	ctx, cancel := context.WithTimeout(ctx, b.answer)
 	defer cancel()
 	found := make([]bool, len(b.names))
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i, name := range b.names {
 		if b.passed(name) {
 			continue

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"sync"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // wayOut is what to do about a run that cannot be resumed because one of its
@@ -63,7 +63,7 @@ func Returned(ctx context.Context, plan *plans.Plan, sites *Sites, book *Book, r
 	defer cancel()
 	seen := newLookout(sites, run.From)
 	primary := make([]bool, len(refs))
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i, ref := range refs {
 		wg.Go(func() {
 			if sighted, err := seen.fresh(ctx, ref); err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Probe is how the old site was looked at from one place, and what was seen.
@@ -24,7 +25,7 @@ type Probe struct {
 func probes(ctx context.Context, plan *plans.Plan, sites *Sites, obs *Observation, from, to string) []Probe {
 	out := []Probe{probeMonitors(obs, from)}
 	var (
-		wg   sync.WaitGroup
+		wg   parallel.Group
 		mu   sync.Mutex
 		more = make([]Probe, 1+len(plan.Runbooks.Probes))
 	)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // graph runs changes as their needs allow: each on its own, many at once, and
@@ -43,6 +45,7 @@ type ending struct {
 	err     error
 	took    time.Duration
 	also    *ending // of the change that was carried out along with it
+	caught  *parallel.Panic
 }
 
 // run carries out the changes and answers with what became of each, in their
@@ -57,6 +60,9 @@ func (g *graph) run(changes []Change) []ChangeResult {
 			break
 		}
 		e := <-news
+		if e.caught != nil {
+			panic(e.caught)
+		}
 		g.running[laneOf(g.results[e.index].Change.Kind)]--
 		g.end(e)
 	}
@@ -119,16 +125,24 @@ func (g *graph) launch(news chan<- ending) {
 			if j := g.joined[i]; j != 0 {
 				also := &g.results[j].Change
 				g.progress(Event{Kind: EventBegin, Change: also, Done: g.ended, Total: len(g.results)})
-				go func() { news <- g.x.carryOutBoth(i, c.act, j, also.act) }()
+				go tellEnd(news, func() ending { return g.x.carryOutBoth(i, c.act, j, also.act) })
 				continue
 			}
-			go func() {
+			go tellEnd(news, func() ending {
 				began := time.Now()
 				outcome, err := g.x.carryOut(c.act)
-				news <- ending{index: i, outcome: outcome, err: err, took: time.Since(began)}
-			}()
+				return ending{index: i, outcome: outcome, err: err, took: time.Since(began)}
+			})
 		}
 	}
+}
+
+// tellEnd carries something out, and tells how it ended.
+func tellEnd(news chan<- ending, do func() ending) {
+	var e ending
+	caught := parallel.Catch(func() { e = do() })
+	e.caught = caught
+	news <- e
 }
 
 // end notes how a change ended and frees or blocks those that need it.

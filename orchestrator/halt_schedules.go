@@ -10,6 +10,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // PausedSchedule is a mirror snapshot schedule that a halt has met at a site.
@@ -101,7 +102,7 @@ func atSite(ctx context.Context, plan *plans.Plan, sites *Sites, name, what stri
 func schedulesOf(ctx context.Context, plan *plans.Plan, sites *Sites, h *Halt) (own, pools []PausedSchedule, err error) {
 	var (
 		mu    sync.Mutex
-		wg    sync.WaitGroup
+		wg    parallel.Group
 		errs  []error
 		asked = haltedPools(plan, h)
 	)

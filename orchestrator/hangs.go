@@ -75,10 +75,10 @@ func patiently[T any](ctx context.Context, h *hangs, p sitePart, usual time.Dura
 	case impatient:
 		short, cancel := context.WithTimeout(ctx, min(usual, shortAnswer))
 		defer cancel()
-		value, err := within(short, func() (T, error) {
-			value, err := limited(context.WithoutCancel(ctx))
-			h.note(p, err)
-			return value, err
+		value, err := within(short, func() (value T, err error) {
+			err = replay.ErrTimeout // a panic is no answer either
+			defer func() { h.note(p, err) }()
+			return limited(context.WithoutCancel(ctx))
 		}, func(T) {})
 		if short.Err() == nil {
 			return value, err

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // ObserveOptions says how closely to look.
@@ -38,7 +38,7 @@ func Observe(ctx context.Context, plan *plans.Plan, sites *Sites, o ObserveOptio
 		o.Now = sites.now
 	}
 	obs := &Observation{Plan: plan.Name, At: o.Now().UTC(), Sites: make([]SiteObservation, len(sites.entries))}
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	if o.Records {
 		wg.Go(func() { obs.Records = readRecords(ctx, plan, sites) })
 	}
@@ -94,7 +94,7 @@ func alive(ctx context.Context, plan *plans.Plan, site Prober) (replay.Identity,
 // not taken for dead.
 func watchLife(ctx context.Context, plan *plans.Plan, site Prober) (context.Context, func()) {
 	watched, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	wg.Go(func() {
 		tick := time.NewTicker(answerTime(plan) / 5)
 		defer tick.Stop()
@@ -129,7 +129,7 @@ type siteLook struct {
 func (l *siteLook) all(ctx context.Context, identity replay.Identity) SiteObservation {
 	seen := SiteObservation{Name: l.name, Identity: identity, Pools: make([]PoolObservation, len(l.plan.Pools))}
 	var (
-		wg       sync.WaitGroup
+		wg       parallel.Group
 		nameErr  error
 		poolsErr error
 		pools    []string
@@ -145,7 +145,7 @@ func (l *siteLook) all(ctx context.Context, identity replay.Identity) SiteObserv
 		if pools, poolsErr = ask(ctx, l, l.site.ListPools); poolsErr != nil {
 			return
 		}
-		var each sync.WaitGroup
+		var each parallel.Group
 		if l.options.Neighbours {
 			each.Go(func() {
 				neighbours, err := l.neighbours(ctx, pools)
@@ -252,7 +252,7 @@ func (l *siteLook) pool(ctx context.Context, wanted *plans.Pool, pools []string)
 	ctx, cancel := context.WithTimeout(ctx, bulk)
 	defer cancel()
 	var (
-		wg                         sync.WaitGroup
+		wg                         parallel.Group
 		modeErr, imageErr, baseErr error
 		scheduleErr, reports       error
 	)
@@ -331,9 +331,9 @@ func (l *siteLook) parents(ctx context.Context, seen *SiteObservation) []replay.
 }
 
 // forEach runs f for 0 to n-1, so many at once, and starts none once ctx ended.
-func forEach(ctx context.Context, n, parallel int, f func(i int)) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, max(parallel, 1))
+func forEach(ctx context.Context, n, atOnce int, f func(i int)) {
+	var wg parallel.Group
+	slots := make(chan struct{}, max(atOnce, 1))
 	for i := range n {
 		if ctx.Err() != nil {
 			break

@@ -9,10 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/compare"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -33,7 +32,7 @@ type copyTarget interface {
 // hold zeros only are left out. tell is called, from several goroutines, with
 // the bytes of each piece that is done.
 func copyExtents(ctx context.Context, from replay.Reader, to copyTarget, tell func(n uint64)) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := parallel.WithContext(ctx)
 	pieces := make(chan replay.Extent)
 	g.Go(func() error {
 		defer close(pieces)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // estimateAtOnce is how many images are estimated at a time.
@@ -61,9 +62,8 @@ func estimateImage(ctx context.Context, site Preserver, ref replay.ImageRef) (by
 // answer within lookTime. done ends the asking, and says so in the work's error.
 func whileAnswering(ctx context.Context, site Preserver, ref replay.ImageRef) (working context.Context, done func(*error)) {
 	working, cancel := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	var asking parallel.Group
+	asking.Go(func() {
 		for tick := time.NewTimer(lookTime); ; tick.Reset(lookTime) {
 			select {
 			case <-tick.C:
@@ -80,11 +80,11 @@ func whileAnswering(ctx context.Context, site Preserver, ref replay.ImageRef) (w
 				return
 			}
 		}
-	}()
+	})
 	return working, func(err *error) {
 		why := context.Cause(working)
 		cancel(nil)
-		<-ended
+		asking.Wait()
 		if *err != nil && why != nil && ctx.Err() == nil {
 			*err = why
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // lookTime bounds one look of a run at a site. It is longer than the time in
@@ -380,7 +381,7 @@ func (c *crew) takeStage(steps stage) stageEnd {
 		return out
 	}
 	ends := make([]stepEnd, len(steps))
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i := range steps {
 		wg.Go(func() { ends[i] = c.take(&steps[i]) })
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // itinerary is a run compiled: what is done once, and what each unit goes
@@ -232,7 +233,7 @@ func (e *engine) takeWaves() {
 		for end < len(waves) && waves[end].priority == waves[begin].priority {
 			end++
 		}
-		var wg sync.WaitGroup
+		var wg parallel.Group
 		for i := begin; i < end; i++ {
 			wg.Go(func() { e.takeWave(&waves[i]) })
 		}
@@ -257,7 +258,7 @@ func (e *engine) takeWave(w *wave) {
 		e.abort("before wave "+w.name+": "+err.Error(), err)
 		return
 	}
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for _, i := range w.units {
 		select {
 		case e.slots <- struct{}{}:
@@ -288,7 +289,11 @@ func (e *engine) takeUnit(i int) {
 	unit := &e.crew.run.Units[i]
 	began := time.Now()
 	e.crew.tell(RunEvent{Kind: RunUnitBegin, Unit: unit, Wave: unit.Wave})
-	report := e.moved(unit)
+	var report UnitReport
+	if caught := parallel.Catch(func() { report = e.moved(unit) }); caught != nil {
+		e.abort("a fault of the program", nil) // no other unit is begun
+		panic(caught)
+	}
 	report.Unit, report.Took = *unit, time.Since(began)
 	e.mu.Lock()
 	e.report.Units[i] = report

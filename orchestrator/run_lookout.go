@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // sighting is one image as the sites of a run show it at one time.
@@ -65,6 +66,9 @@ func (l *lookout) fresh(ctx context.Context, ref replay.ImageRef) (sighting, err
 		case <-ctx.Done():
 			return sighting{}, ctx.Err()
 		}
+		if asked[i].caught != nil {
+			panic(asked[i].caught)
+		}
 		if err := asked[i].err; err != nil {
 			seen.faults[name] = err
 			continue
@@ -103,6 +107,7 @@ type question struct {
 	answered chan struct{} // closed when the rest holds
 	copied   replay.Copy
 	err      error
+	caught   *parallel.Panic // in the look
 }
 
 func (q *question) answer(copied replay.Copy, err error) {
@@ -159,8 +164,24 @@ func (d *desk) look(ctx context.Context) {
 	}
 }
 
-// put puts questions to the site. Each is answered as soon as its image is.
+// put puts questions to the site. Each is answered as soon as its image is; a panic is
+// one of all who wait for an answer.
 func (d *desk) put(ctx context.Context, asked map[string]*question) {
+	caught := parallel.Catch(func() { d.inquire(ctx, asked) })
+	if caught == nil {
+		return
+	}
+	for _, q := range asked {
+		select {
+		case <-q.answered:
+		default:
+			q.caught = caught
+			close(q.answered)
+		}
+	}
+}
+
+func (d *desk) inquire(ctx context.Context, asked map[string]*question) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	err := func() error {

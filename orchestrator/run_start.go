@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // RunOptions say how a run is carried out.
@@ -226,7 +226,7 @@ func (r *running) crew(ctx context.Context, lease *Lease) (c *crew, done func(),
 	}
 	hard, cancel := context.WithCancelCause(lease.Context())
 	stop := make(chan struct{})
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	if r.options.Insist != nil {
 		wg.Go(func() {
 			select {

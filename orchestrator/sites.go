@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Prober tells whether a cluster lives and which one it is.
@@ -177,6 +177,8 @@ type Sites struct {
 	hands   HandsFor
 	clock   func() time.Time
 	hangs   *hangs // nil: each look is one by itself
+	// panicked is told of a panic in what nobody waits for; nil: who ends it panics.
+	panicked func(value any, stack []byte)
 }
 
 // DateBy has records dated by a clock; without, by the host's. Wall clocks jump
@@ -199,7 +201,7 @@ type siteEntry struct {
 // observations. OpenSites itself never fails.
 func OpenSites(ctx context.Context, plan *plans.Plan, open Opener, hands HandsFor) *Sites {
 	s := &Sites{entries: make([]siteEntry, len(plan.Sites)), open: open, hands: hands, clock: time.Now}
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for i, site := range plan.Sites {
 		s.entries[i].plan = site
 		wg.Go(func() { s.entries[i].open(ctx, plan, open, hands) })
@@ -241,23 +243,31 @@ func unopened(site string, err error) error {
 }
 
 // within runs f, which may not heed ctx, and stops waiting when ctx ends; what
-// f answers after that goes to late.
+// f answers after that goes to late. A panic in f is one of who waits.
 func within[T any](ctx context.Context, f func() (T, error), late func(T)) (T, error) {
 	type answer struct {
-		value T
-		err   error
+		value  T
+		err    error
+		caught *parallel.Panic
 	}
 	done := make(chan answer, 1)
 	go func() {
-		value, err := f()
-		done <- answer{value, err}
+		var a answer
+		a.caught = parallel.Catch(func() { a.value, a.err = f() })
+		done <- a
 	}()
 	select {
 	case a := <-done:
+		if a.caught != nil {
+			panic(a.caught)
+		}
 		return a.value, a.err
 	case <-ctx.Done():
 		go func() {
-			if a := <-done; a.err == nil {
+			switch a := <-done; {
+			case a.caught != nil:
+				a.caught.Unawaited("to a site")
+			case a.err == nil:
 				late(a.value)
 			}
 		}()

@@ -3,9 +3,9 @@ package orchestrator
 import (
 	"context"
 	"slices"
-	"sync"
 
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // unopened reports whether a site could not be opened.
@@ -26,8 +26,8 @@ func (s *Sites) closeBut(others *Sites) {
 // answers with sites that hold it beside those that were open; else nil. The sites
 // that it was called on stay as they are.
 func (s *Sites) reopened(ctx context.Context, plan *plans.Plan) *Sites {
-	out := &Sites{entries: slices.Clone(s.entries), open: s.open, hands: s.hands, clock: s.clock, hangs: s.hangs}
-	var wg sync.WaitGroup
+	out := &Sites{entries: slices.Clone(s.entries), open: s.open, hands: s.hands, clock: s.clock, hangs: s.hangs, panicked: s.panicked}
+	var wg parallel.Group
 	for i := range out.entries {
 		if out.entries[i].site == nil {
 			wg.Go(func() {

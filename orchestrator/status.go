@@ -3,11 +3,11 @@ package orchestrator
 import (
 	"cmp"
 	"context"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // StatusReport is how the images of a plan stand, at one time. Its schema is
@@ -163,7 +163,7 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	defer done()
 	var past *proofs
 	var left []DrillLeft
-	var read sync.WaitGroup
+	var read parallel.Group
 	read.Go(func() { past = readProofs(reading, plan, sites) })
 	read.Go(func() { left = drillClones(reading, plan, sites) })
 	seen := look(ctx, plan, sites, o, func([]replay.Evidence) {})

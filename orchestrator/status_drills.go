@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // The codes of what drills have made: of what should be gone, and of what a drill at
@@ -25,7 +26,7 @@ func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) []DrillLef
 	var (
 		mu  sync.Mutex
 		out []DrillLeft
-		wg  sync.WaitGroup
+		wg  parallel.Group
 	)
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)

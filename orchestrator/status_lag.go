@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // appendReads is how many journals are read at a time at one site.
@@ -44,7 +45,7 @@ func measureAppends(ctx context.Context, sites *Sites, evidence []replay.Evidenc
 	var (
 		mu       sync.Mutex
 		answered int
-		group    sync.WaitGroup
+		group    parallel.Group
 	)
 	for name, asked := range questions {
 		site, err := sites.Site(name)

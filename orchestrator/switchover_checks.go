@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 func checkSites(c *checks, plan *plans.Plan, obs *Observation, from, to string) {
@@ -236,7 +237,7 @@ func checkRoom(ctx context.Context, c *checks, plan *plans.Plan, sites *Sites, s
 	}
 	var (
 		mu sync.Mutex
-		wg sync.WaitGroup
+		wg parallel.Group
 	)
 	for pool := range pools {
 		wg.Go(func() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 	"github.com/drover-io/drover/replay/sim"
 )
 
@@ -180,4 +181,34 @@ func TestSwitchoverWithoutProofGoesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPanicEndsTheRun: a panic in a step of a run is not swallowed: who runs it panics,
+// with where it began, and the run is not over.
+func TestPanicEndsTheRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 3)
+		p := b.immortal()
+		p.meanwhile(func(_ int64, c sim.Call) {
+			if c.Op == "Demote" {
+				panic("no such role")
+			}
+		})
+		sites := p.sites(t.Context())
+		defer b.close(sites)
+		prepared, err := orchestrator.PrepareSwitchover(t.Context(), b.plan, sites, orchestrator.SwitchoverOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		caught := parallel.Catch(func() {
+			r, err := orchestrator.Start(t.Context(), b.plan, sites, prepared, orchestrator.RunOptions{})
+			t.Errorf("it ends: %s, %v", story(r), err)
+		})
+		if caught == nil || caught.Value != "no such role" || !strings.Contains(string(caught.Stack), "TestPanicEndsTheRun") {
+			t.Errorf("%v", caught)
+		}
+		if runs := b.runs(); len(runs) != 1 || runs[0].End != nil {
+			t.Errorf("the runs: %+v", runs)
+		}
+	})
 }

@@ -2,10 +2,11 @@ package orchestrator
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -125,12 +126,13 @@ func (t *Timer) call(ctx context.Context, slot Slot) {
 	if every || slot.At.After(t.Last) {
 		t.Last = slot.At
 	}
-	defer func() {
-		if value := recover(); value != nil && t.Panicked != nil {
-			t.Panicked(value, debug.Stack())
-		}
-	}()
-	t.Do(ctx, slot)
+	if t.Panicked == nil {
+		t.Do(ctx, slot)
+		return
+	}
+	if caught := parallel.Catch(func() { t.Do(ctx, slot) }); caught != nil {
+		t.Panicked(caught.Value, caught.Stack)
+	}
 }
 
 // everyHour are the hours of a line that runs in each of them.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // VerifySite is what a verification needs of a site: to find images and their
@@ -165,7 +166,7 @@ type verification struct {
 
 func (v *verification) verifyAll(ctx context.Context, targets []*verifyTarget) {
 	places := make(chan struct{}, cmp.Or(v.options.Parallel, defaultVerifyParallel))
-	var group sync.WaitGroup
+	var group parallel.Group
 	for _, t := range targets {
 		select {
 		case places <- struct{}{}:

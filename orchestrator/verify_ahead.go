@@ -7,6 +7,7 @@ import (
 
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/compare"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // readAhead hashes the snapshot at the primary while it is awaited at the
@@ -14,7 +15,7 @@ import (
 // ended, and answers with what was found so far; it may be called often.
 func (v *verification) readAhead(ctx context.Context, t *verifyTarget, snapshot string) func() *compare.Ahead {
 	var (
-		group sync.WaitGroup
+		group parallel.Group
 		ahead *compare.Ahead
 	)
 	enough := make(chan struct{})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // How long cleaning up may take: it goes on when the verification itself has
@@ -152,7 +153,7 @@ func (v *verification) confirm(ctx context.Context, swept []sweptSnapshot) {
 	ctx, cancel := context.WithTimeout(ctx, goneTime)
 	defer cancel()
 	slots := make(chan struct{}, 8)
-	var group sync.WaitGroup
+	var group parallel.Group
 	for _, s := range swept {
 		slots <- struct{}{}
 		group.Go(func() {

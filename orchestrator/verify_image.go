@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/compare"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // The pace at which a secondary is asked whether a snapshot has come or gone.
@@ -67,7 +67,7 @@ func (v *verification) verifyImage(ctx context.Context, t *verifyTarget) []Verif
 			return t.failed(fmt.Errorf("take mirror snapshot: %w", err), "")
 		}
 	}
-	var group sync.WaitGroup
+	var group parallel.Group
 	for i := range results {
 		if results[i].cause != nil {
 			continue

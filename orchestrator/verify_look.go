@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // verifySeen is the images of one pool by site, and the sites at which it
@@ -53,7 +54,7 @@ func (s *verifySeen) listed(site string, images []replay.Image) {
 // report: images that were not seen were not verified either.
 func (v *verification) lookAll(ctx context.Context) []*verifySeen {
 	seen := make([]*verifySeen, len(v.plan.Pools))
-	var group sync.WaitGroup
+	var group parallel.Group
 	for i := range v.plan.Pools {
 		if pool := &v.plan.Pools[i]; v.concerns(pool) {
 			group.Go(func() { seen[i] = v.look(ctx, poolOf(pool)) })
@@ -107,7 +108,7 @@ func (v *verification) look(ctx context.Context, pool replay.Pool) *verifySeen {
 	}
 	var (
 		mu    sync.Mutex
-		group sync.WaitGroup
+		group parallel.Group
 	)
 	for name, site := range v.sites {
 		group.Go(func() {

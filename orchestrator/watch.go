@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Watch keeps watch over one plan: it looks on the plan's schedule at how the images
@@ -37,7 +37,7 @@ type Watch struct {
 	sites     atomic.Pointer[Sites]
 	reopening atomic.Bool
 	took      atomic.Int64 // by the last check, in nanoseconds
-	opening   sync.WaitGroup
+	opening   parallel.Group
 	looking   sync.RWMutex // held by checks without a tenure, as long as they use the sites
 
 	// turn is held while the standing changes or a check is told of, so that nobody is
@@ -153,8 +153,8 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 	w.times = times
 	w.sites.Store(w.open(ctx))
-	var work sync.WaitGroup
-	work.Go(func() { w.seekTenure(ctx) })
+	var work parallel.Group
+	work.Go(func() { w.lasting(ctx, func() { w.seekTenure(ctx) }) })
 	timer := Timer{Times: times, Do: w.tick, Also: w.kick, Panicked: w.options.Panicked, Now: w.options.Now}
 	err = timer.Run(ctx)
 	work.Wait()
@@ -167,6 +167,7 @@ func (w *Watch) Run(ctx context.Context) error {
 func (w *Watch) open(ctx context.Context) *Sites {
 	sites := OpenSites(ctx, w.plan, w.options.Open, w.options.Hands)
 	sites.DateBy(w.options.Now)
+	sites.panicked = w.options.Panicked
 	sites.hangs = &hangs{parts: map[sitePart]patience{}}
 	return sites
 }
@@ -223,23 +224,13 @@ func (w *Watch) tell(t *tenure, result *CheckResult) bool {
 	return true
 }
 
-// contain keeps a panic from ending the process, and tells of it.
-func (w *Watch) contain(f func()) {
-	defer func() {
-		if value := recover(); value != nil && w.options.Panicked != nil {
-			w.options.Panicked(value, debug.Stack())
-		}
-	}()
-	f()
-}
-
 // reopen tries sites again that could not be opened, beside the checks.
 func (w *Watch) reopen(ctx context.Context) {
 	sites := w.sites.Load()
 	if !sites.unopened() || !w.reopening.CompareAndSwap(false, true) {
 		return
 	}
-	w.opening.Go(func() {
+	w.beside(&w.opening, func() {
 		defer w.reopening.Store(false)
 		more := sites.reopened(ctx, w.plan)
 		if more == nil {

@@ -3,12 +3,12 @@ package orchestrator
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // aloneTold is for how long no site may give the watch its lease, though some answer,
@@ -52,7 +52,7 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, shortAnswer) // nothing depends on who is slower
 	defer cancel()
 	var (
-		wg       sync.WaitGroup
+		wg       parallel.Group
 		answered atomic.Bool
 	)
 	for _, name := range blind {

@@ -162,13 +162,11 @@ func (w *Watch) explain(t *tenure, result *CheckResult) {
 	if len(bare) == 0 || !t.explaining.CompareAndSwap(false, true) {
 		return
 	}
-	t.work.Go(func() {
+	w.beside(&t.work, func() {
 		defer t.explaining.Store(false)
-		w.contain(func() {
-			if explainHalts(t.ctx, w.plan, t.sites, bare) == nil { // else a later check tries again
-				w.CheckNow()
-			}
-		})
+		if explainHalts(t.ctx, w.plan, t.sites, bare) == nil { // else a later check tries again
+			w.CheckNow()
+		}
 	})
 }
 

@@ -53,7 +53,7 @@ func (w *Watch) converge(t *tenure, seen *sight, result *CheckResult) []alert.Si
 		auto := w.plan.Converge == plans.ConvergeAuto && d.lasts && !slices.ContainsFunc(d.changes, func(c Change) bool { return !harmless(&c) })
 		if d.rest--; auto && d.rest <= 0 && !d.busy {
 			d.busy = true
-			t.work.Go(func() { w.contain(func() { w.repair(t) }) })
+			w.beside(&t.work, func() { w.repair(t) })
 		}
 	}
 	result.Drift = len(d.changes)

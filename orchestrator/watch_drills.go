@@ -14,6 +14,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // drillSlot names the schedule of a drill in the history.
@@ -41,7 +42,7 @@ type drillLog struct {
 // acts, and sweeps what killed ones have left.
 func (w *Watch) drillOnSchedule(t *tenure) {
 	t.drills.began = w.options.Now()
-	var work sync.WaitGroup
+	var work parallel.Group
 	for i := range w.plan.Drills {
 		spec := &w.plan.Drills[i]
 		if spec.Schedule == "" {
@@ -51,7 +52,7 @@ func (w *Watch) drillOnSchedule(t *tenure) {
 		if err != nil {
 			continue // a plan with such a line is refused
 		}
-		work.Go(func() { w.drillAt(t, spec.Name, times) })
+		work.Go(func() { w.lasting(t.ctx, func() { w.drillAt(t, spec.Name, times) }) })
 	}
 	for {
 		w.contain(func() { w.lookAtDrills(t) })

@@ -28,7 +28,7 @@ func (w *Watch) listen(t *tenure) {
 			continue // the tenure ends when it can be opened
 		}
 		for _, pool := range w.pools() {
-			t.work.Go(func() { w.contain(func() { hear(t.ctx, e.site, pool, heard) }) })
+			w.always(t, func() { hear(t.ctx, e.site, pool, heard) })
 		}
 	}
 	for {

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // PoolFilling is a pool that fills up with journals that a secondary does not read.
@@ -128,7 +128,7 @@ func (f *filling) add(ref replay.ImageRef, site string, j *replay.Journal, h *ho
 // measure asks how much room the pools have, all at once, and puts the answers into
 // the report.
 func (f *filling) measure(ctx context.Context, sites *Sites, report *StatusReport) {
-	var wg sync.WaitGroup
+	var wg parallel.Group
 	for key, p := range f.pools {
 		site, err := sites.Site(key.site)
 		if err != nil {

@@ -103,7 +103,7 @@ func (w *Watch) keepStopped(t *tenure, seen *sight, result *CheckResult) []alert
 	k.stops = kept
 	if len(todo) > 0 && !k.busy {
 		k.busy = true
-		t.work.Go(func() { w.contain(func() { w.stopAgain(t, todo) }) })
+		w.beside(&t.work, func() { w.stopAgain(t, todo) })
 	}
 	return out
 }

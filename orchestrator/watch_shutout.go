@@ -39,7 +39,7 @@ func (w *Watch) lose(ctx context.Context, why error) {
 		return
 	}
 	old := w.sites.Swap(w.open(ctx))
-	w.opening.Go(func() {
+	w.beside(&w.opening, func() {
 		w.looking.Lock() // a check without a tenure may still use them
 		defer w.looking.Unlock()
 		_ = old.Close() // nothing more is asked of them

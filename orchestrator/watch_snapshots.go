@@ -9,11 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -73,13 +72,13 @@ func (w *Watch) takeSnapshots(t *tenure) {
 	if w.plan.Snapshots.By != plans.SnapshotsByDrover {
 		return
 	}
-	var all sync.WaitGroup
+	var all parallel.Group
 	for i := range t.sites.entries {
 		if t.sites.entries[i].site == nil {
 			continue // the tenure ends when it can be opened
 		}
 		s := w.newShooter(t, i)
-		all.Go(func() {
+		w.beside(&all, func() {
 			defer s.leave()
 			for {
 				pause := shotLook
@@ -343,7 +342,7 @@ func (s *shooter) kept(records *Recorded, report *StatusReport, ref replay.Image
 func (s *shooter) take(p *shotPool, v *visit, due []dueShot) (hung bool, err error) {
 	var mu sync.Mutex
 	var errs []error
-	work, going := errgroup.WithContext(s.t.ctx)
+	work, going := parallel.WithContext(s.t.ctx)
 	work.SetLimit(shotsAtOnce)
 	for _, d := range due {
 		work.Go(func() error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // watchRetry is how often who stands by tries to take the lease.
@@ -23,7 +24,7 @@ type tenure struct {
 	history *Book
 	ctx     context.Context // ends with the lease
 	cancel  context.CancelFunc
-	work    sync.WaitGroup // whatever goes on in it
+	work    parallel.Group // whatever goes on in it
 
 	guard      *guard
 	trails     trails
@@ -80,6 +81,16 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	if t.ledger, err = readLedger(ctx, w.plan, t.sites, "watch"); err != nil {
 		return nil, err
 	}
+	admitted := false
+	defer func() {
+		if admitted {
+			return
+		}
+		if t.history != nil {
+			_ = t.history.Close(ctx)
+		}
+		_ = t.ledger.Close(ctx) // gives the lease back
+	}()
 	t.ledger.outdated = t.oldMemories
 	if t.lease, err = t.ledger.Lease(ctx, "watch"); err == nil {
 		t.history, err = openHistory(ctx, w.plan, t.sites)
@@ -89,40 +100,51 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 		err = w.record(ctx, t, nil)
 	}
 	if err != nil {
-		if t.history != nil {
-			_ = t.history.Close(ctx)
-		}
-		_ = t.ledger.Close(ctx) // gives the lease back
 		return nil, err
 	}
 	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
 	t.guard = newGuard(w.plan, t.history.Entries())
 	t.recall()
 	t.keepers = keepersOf(w.plan)
+	admitted = true
 	return t, nil
 }
 
 // act acts until the lease is lost, or the sites are opened anew.
 func (w *Watch) act(ctx context.Context, t *tenure) {
+	defer w.depart(ctx, t)
 	for _, k := range t.keepers {
-		t.work.Go(func() { w.keep(t, k) })
+		w.always(t, func() { w.keep(t, k) })
 	}
-	t.work.Go(func() { w.verifyOnSchedule(t) })
-	t.work.Go(func() { w.drillOnSchedule(t) })
-	t.work.Go(func() { w.listen(t) })
-	t.work.Go(func() { w.takeSnapshots(t) })
+	w.always(t, func() { w.verifyOnSchedule(t) })
+	w.always(t, func() { w.drillOnSchedule(t) })
+	w.always(t, func() { w.listen(t) })
+	w.always(t, func() { w.takeSnapshots(t) })
 	w.stand(Standing{Role: RoleActing}, t)
 	<-t.ctx.Done()
+}
+
+// depart ends a tenure in good order, each part of it whatever becomes of the others.
+func (w *Watch) depart(ctx context.Context, t *tenure) {
 	t.cancel()
-	why := "stopped"
+	next := Standing{Role: RoleStarting, Why: "stopped"}
 	if err := t.lease.Err(); err != nil {
-		why = err.Error()
+		next.Why = err.Error()
+		if t.lease.unanswered() {
+			// To leave sites that are silent takes a while, in which checks go on.
+			next.Role = RoleAlone
+		}
 	}
-	w.stand(Standing{Role: RoleStarting, Why: why}, nil)
-	t.work.Wait()
-	_ = t.history.Close(ctx) // what a site lacks is copied by a later watch
-	_ = t.ledger.Close(ctx)  // gives the lease back; where it cannot, that ends by itself
-	w.lose(ctx, t.lease.Err())
+	defer func() { w.lose(ctx, t.lease.Err()) }()
+	defer func() { _ = t.ledger.Close(ctx) }()  // gives the lease back; where it cannot, that ends by itself
+	defer func() { _ = t.history.Close(ctx) }() // what a site lacks is copied by a later watch
+	defer t.work.Wait()
+	w.stand(next, nil)
+}
+
+// always does something for as long as the watch acts.
+func (w *Watch) always(t *tenure, f func()) {
+	t.work.Go(func() { w.lasting(t.ctx, f) })
 }
 
 // enter is the tenure in which something begins, which ends with leave; nil when
@@ -177,12 +199,10 @@ func (w *Watch) tidy(t *tenure) {
 		return
 	}
 	t.tidied = time.Now()
-	t.work.Go(func() {
+	w.beside(&t.work, func() {
 		defer t.tidying.Store(false)
-		w.contain(func() {
-			_ = t.history.Reconcile(t.ctx) // what fails is tried again the next time
-			t.recall()
-		})
+		_ = t.history.Reconcile(t.ctx) // what fails is tried again the next time
+		t.recall()
 	})
 }
 

@@ -196,6 +196,7 @@ func (j *judge) judgeWithoutPrimary() {
 	switch {
 	case len(j.primaries) > 1:
 		j.severalPrimaries()
+		j.judgeDaemons()
 	case len(j.copies) > 0 && j.HandingOver:
 		// both non-primary is what a hand-over looks like
 	case len(j.copies) > 0 && len(j.unreachable) == 0:
@@ -263,12 +264,30 @@ func (j *judge) judgeUnled(s *SiteEvidence, v *SecondaryVerdict) {
 		j.problemf(ProblemPoolNotMirrored, s.Site, "mirroring of the pool is disabled at %s", s.Site)
 		return
 	}
-	if !slices.ContainsFunc(s.Pool.Peers, func(p Peer) bool { return p.Direction.Receives() }) {
+	if !s.receives() {
 		return
 	}
 	j.judgeDaemon(s)
 	if len(j.unreachable) > 0 && (s.Image != nil || v.Report != nil && !v.Stale) {
 		j.judgeReport(s, v)
+	}
+}
+
+// receives reports whether the pool has a peer to replay from.
+func (s *SiteEvidence) receives() bool {
+	return slices.ContainsFunc(s.Pool.Peers, func(p Peer) bool { return p.Direction.Receives() })
+}
+
+// judgeDaemons judges who would replay while several sites are primary: whichever copy
+// is kept, no other one follows it without a daemon, and nobody else would tell.
+func (j *judge) judgeDaemons() {
+	if j.HandingOver {
+		return
+	}
+	for i := range j.Sites {
+		if s := &j.Sites[i]; s.Err == nil && s.Pool.Mode != PoolDisabled && s.receives() {
+			j.judgeDaemon(s)
+		}
 	}
 }
 

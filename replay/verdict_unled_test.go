@@ -45,6 +45,15 @@ func unledJudgements() []judged {
 			b.Daemons = nil
 		}), Stranded, []ProblemCode{ProblemNoPrimary, ProblemNoDaemon}, ""},
 
+		{"several primaries, no daemon", with(j, func(_ *Evidence, a, b *site) {
+			b.Image.Role, b.Daemons = RolePrimary, nil
+		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries, ProblemNoDaemon}, ""},
+		{"several primaries, no daemon at either", with(j, func(_ *Evidence, a, b *site) {
+			b.Image.Role, a.Daemons, b.Daemons = RolePrimary, nil, nil
+		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries, ProblemNoDaemon, ProblemNoDaemon}, ""},
+		{"several primaries, a site that does not receive", with(j, func(_ *Evidence, a, b *site) {
+			b.Image.Role, a.Daemons, a.Pool.Peers = RolePrimary, nil, nil
+		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries}, ""},
 		{"no pool at the secondary", with(j, func(_ *Evidence, _, b *site) {
 			*b = site{Site: "b", PoolMissing: true}
 		}), Degraded, []ProblemCode{ProblemPoolMissing}, "b"},

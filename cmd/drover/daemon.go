@@ -84,6 +84,7 @@ func (s *session) runDaemon(ctx context.Context, files []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	slog.SetDefault(s.log) // a fault of the program in a call that was given up
 	build := serve.Build{Version: version, Go: runtime.Version()}
 	metrics := serve.NewMetrics(build)
 	d, err := daemon.New(all, daemon.Options{

@@ -29,20 +29,29 @@ func (g *guard) keep(desk *alert.Desk, p notify.Press) (string, error) {
 		g.closing(sites)
 		g.word.Unlock()
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			leave()
+		}
+	}()
 	prepared, err := g.prepare(ctx, sites, desk, p)
 	if err != nil {
-		leave()
 		return "", err
 	}
 	by, reply, err := g.vote(desk, p)
 	if err != nil || by == "" {
-		leave()
 		return reply, err
 	}
 	prepared.Run.Reason = "chosen by " + by
+	begun = true
 	g.o.runs.work.Go(func() {
 		defer leave()
-		report, err := orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true})
+		var report *orchestrator.RunReport
+		err := errors.New("a fault of the program: see the log of the daemon")
+		g.contain(func() {
+			report, err = orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true})
+		})
 		outcome := "not begun"
 		if report != nil {
 			outcome = string(report.Outcome)

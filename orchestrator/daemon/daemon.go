@@ -18,6 +18,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/notify"
 	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Options are how a daemon reaches sites and people.
@@ -47,7 +48,7 @@ const RunTime = time.Minute
 type runs struct {
 	ctx  context.Context
 	stop context.CancelFunc
-	work sync.WaitGroup
+	work parallel.Group
 }
 
 // Daemon looks after plans, each with a guard of its own.
@@ -59,7 +60,7 @@ type Daemon struct {
 	mu      sync.Mutex
 	guards  map[string]*guard
 	running context.Context // nil until Run, and after it
-	work    sync.WaitGroup
+	work    parallel.Group
 	turned  chan struct{} // some plan is in other hands than before
 
 	hearing sync.Mutex // of ears; held after mu
@@ -237,7 +238,8 @@ func (d *Daemon) press(p notify.Press) (string, error) {
 	if g == nil || !running {
 		return "", fmt.Errorf("the plan %s is not looked after any more", p.Plan)
 	}
-	reply, err := g.press(p)
+	reply, err := "", errors.New("a fault of the program: see the log of the daemon")
+	g.contain(func() { reply, err = g.press(p) })
 	d.options.Log.Info("button", "plan", p.Plan, "user", p.User, "action", p.Action, "incident", p.IncidentID, "option", p.Option, "reply", reply, "error", err)
 	return reply, err
 }

@@ -120,7 +120,7 @@ func (g *guard) leave(role orchestrator.Role) {
 	desk.Part(g.o.Now(), g.known)
 	g.kept, g.known = alert.Memory{}, nil
 	if !desk.Told() {
-		g.sending.Go(func() { g.part(desk) })
+		g.beside(func() { g.part(desk) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/notify"
 	"github.com/drover-io/drover/orchestrator/serve"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // ButtonsUnheard is the code of an incident that the buttons of a channel are dead.
@@ -42,7 +43,11 @@ func (d *Daemon) hear(places []notify.Place) {
 	for _, l := range fresh {
 		ctx, cancel := context.WithCancel(d.running)
 		d.ears = append(d.ears, ear{l, cancel})
-		d.work.Go(func() { l.Listen(ctx, d.press) })
+		d.work.Go(func() {
+			lasting(ctx, func() { l.Listen(ctx, d.press) }, func(p *parallel.Panic) {
+				d.options.Log.Error("listening for buttons has failed for a fault of the program", "panic", p.Value, "stack", string(p.Stack))
+			})
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // guard looks after one plan.
@@ -36,7 +37,7 @@ type guard struct {
 	wake   chan struct{} // there may be something to send
 
 	ctx     context.Context // of the work that goes on beside checks
-	sending sync.WaitGroup
+	sending parallel.Group
 
 	storing chan struct{} // taken while the memory is stored, which a silent site makes long
 
@@ -135,12 +136,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
 		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version,
-		Panicked: func(value any, stack []byte) {
-			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.fault = fmt.Errorf("panic: %v", value)
-		},
+		Panicked: g.panicked,
 	})
 	return g, nil
 }
@@ -188,12 +184,13 @@ func (g *guard) run(ctx context.Context) {
 	g.mu.Lock()
 	g.life.last = time.Now()
 	g.mu.Unlock()
-	var post sync.WaitGroup
+	var post parallel.Group
 	post.Go(func() { g.post(ctx) })
-	err := g.watch.Run(ctx)
-	if err != nil && ctx.Err() == nil {
-		g.log.Error("the plan cannot be watched", "error", err)
-	}
+	lasting(ctx, func() {
+		if err := g.watch.Run(ctx); err != nil && ctx.Err() == nil {
+			g.log.Error("the plan cannot be watched", "error", err)
+		}
+	}, func(p *parallel.Panic) { g.panicked(p.Value, p.Stack) })
 	post.Wait()
 	g.sending.Wait()
 }
@@ -324,7 +321,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.beat(beat)
 	}
 	// A site that is silent makes storing slow, and must not hold up the next check.
-	g.sending.Go(func() { g.store(desk) })
+	g.beside(func() { g.store(desk) })
 	g.poke()
 }
 

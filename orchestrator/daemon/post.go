@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,7 @@ func (g *guard) post(ctx context.Context) {
 		case <-g.wake:
 		case <-tick.C:
 		}
-		g.sendDue(ctx)
+		g.contain(func() { g.sendDue(ctx) })
 	}
 }
 
@@ -72,7 +73,7 @@ func (g *guard) sendDue(ctx context.Context) {
 		byChannel[d.Channel] = append(byChannel[d.Channel], d)
 	}
 	for name, deliveries := range byChannel {
-		g.sending.Go(func() {
+		g.beside(func() {
 			asked := time.Now()
 			for _, d := range deliveries {
 				if time.Since(asked) > postEvery {
@@ -116,7 +117,8 @@ func (g *guard) send(ctx context.Context, desk *alert.Desk, name string, d alert
 	case channel == nil:
 		err = alert.Permanent(fmt.Errorf("the plan has no channel %q", name))
 	default:
-		receipt, err = channel.Send(context.WithoutCancel(ctx), d.Message, d.Last)
+		err = errors.New("a fault of the program: see its log")
+		g.contain(func() { receipt, err = channel.Send(context.WithoutCancel(ctx), d.Message, d.Last) })
 	}
 	if err == nil {
 		desk.Done(g.o.Now(), d, receipt)
@@ -147,7 +149,7 @@ func (g *guard) tell(channel string, m alert.Message, err error) {
 // beat sends a heartbeat.
 func (g *guard) beat(m alert.Message) {
 	for _, name := range g.beats {
-		g.sending.Go(func() {
+		g.beside(func() {
 			_, err := g.channels[name].Send(context.WithoutCancel(g.ctx), m, "")
 			g.tell(name, m, err)
 		})

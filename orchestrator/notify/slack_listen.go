@@ -20,6 +20,7 @@ import (
 	"github.com/slack-go/slack/socketmode"
 
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 const (
@@ -142,16 +143,19 @@ func (l *Listener) Retry() {
 func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, err error)) {
 	patient, done := outliving(ctx, drainTime)
 	defer done()
-	waiting, worked := make(chan heard, maxWaiting), make(chan struct{})
-	go func() { // by itself, so that a long answer delays no connection
-		defer close(worked)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	waiting := make(chan heard, maxWaiting)
+	var beside parallel.Group
+	beside.Go(func() { // so that a long answer delays no connection
+		defer cancel()
 		for h := range waiting {
 			l.handle(patient, h.keys, h.InteractionCallback, press)
 		}
-	}()
+	})
 	l.stayConnected(ctx, waiting)
 	close(waiting)
-	<-worked
+	beside.Wait()
 }
 
 // heard is what Slack has told of, with the keys to answer it.
@@ -216,18 +220,18 @@ func (l *Listener) listen(ctx context.Context, waiting chan<- heard) (*keys, err
 			Proxy: http.ProxyFromEnvironment, HandshakeTimeout: sendTimeout, WriteBufferSize: 32 << 10,
 			TLSClientConfig: &tls.Config{RootCAs: l.o.Roots, MinVersion: tls.VersionTLS12}, NetDialContext: l.o.Dial,
 		}))
-	routed := make(chan struct{})
-	go func() {
-		defer close(routed)
+	var beside parallel.Group
+	beside.Go(func() {
+		defer cancel(nil)
 		// Slack's library would go on calling: also where a token is good but not for
 		// this, and after a long outage with pauses of minutes.
 		if err := l.route(ctx, client, k, waiting); err != nil {
 			cancel(err)
 		}
-	}()
+	})
 	err = client.RunContext(ctx)
 	cancel(err)
-	<-routed
+	beside.Wait()
 	return k, context.Cause(ctx)
 }
 

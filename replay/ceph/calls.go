@@ -7,6 +7,7 @@ import (
 	"github.com/ceph/go-ceph/rados"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // maxAbandoned bounds how many calls may hang at once. Each holds a thread;
@@ -100,7 +101,7 @@ func (s *Site) Abandoned() int {
 type discarder interface{ discard() }
 
 // call runs fn, which calls into librados or librbd and cannot be interrupted,
-// on a goroutine of its own. When ctx ends first, the call is given up: it goes
+// on a goroutine of its own, and panics where that does. When ctx ends first, the call is given up: it goes
 // on by itself, is counted in Abandoned, and its result is dropped. fn must
 // therefore clean up after itself and write to nothing that outlives it but
 // its result.
@@ -130,8 +131,9 @@ func admitted[T any](ctx context.Context, s *Site, op operation, object string, 
 		return zero, s.refuse(op.name, object, replay.ErrUnreachable, why, "")
 	}
 	type result struct {
-		value T
-		err   error
+		value  T
+		err    error
+		caught *parallel.Panic
 	}
 	done := make(chan result, 1)
 	// settled makes the end of the call and its abandonment agree on who came
@@ -139,7 +141,8 @@ func admitted[T any](ctx context.Context, s *Site, op operation, object string, 
 	var settled sync.Mutex
 	abandoned, finished := false, false
 	go func() {
-		value, err := fn()
+		var r result
+		r.caught = parallel.Catch(func() { r.value, r.err = fn() })
 		settled.Lock()
 		finished = true
 		dropped := abandoned
@@ -147,15 +150,26 @@ func admitted[T any](ctx context.Context, s *Site, op operation, object string, 
 			s.calls.count(-1)
 		}
 		settled.Unlock()
-		if d, ok := any(value).(discarder); ok && dropped && err == nil {
+		d, ok := any(r.value).(discarder)
+		switch {
+		case !dropped:
+		case r.caught != nil:
+			r.caught.Unawaited(op.name)
+		case ok && r.err == nil:
 			d.discard()
 		}
-		done <- result{value, err}
+		done <- r
 		s.calls.leave()
 	}()
+	answer := func(r result) (T, error) {
+		if r.caught != nil {
+			panic(r.caught)
+		}
+		return r.value, s.failure(op, object, r.err)
+	}
 	select {
 	case r := <-done:
-		return r.value, s.failure(op, object, r.err)
+		return answer(r)
 	case <-ctx.Done():
 		settled.Lock()
 		if !finished {
@@ -164,8 +178,7 @@ func admitted[T any](ctx context.Context, s *Site, op operation, object string, 
 		}
 		settled.Unlock()
 		if !abandoned {
-			r := <-done // it has just come in
-			return r.value, s.failure(op, object, r.err)
+			return answer(<-done) // it has just come in
 		}
 		return zero, s.gaveUp(op, object, context.Cause(ctx))
 	}

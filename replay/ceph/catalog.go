@@ -6,12 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ceph/go-ceph/rados"
 
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/ceph/cls"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // Images lists all images of a pool, sorted by name. Nothing is opened: names
@@ -26,7 +26,7 @@ func (s *Site) Images(ctx context.Context, pool replay.Pool, detail replay.Detai
 	}
 	images := listing.images
 	gone := make([]bool, len(images))
-	var reads sync.WaitGroup
+	var reads parallel.Group
 	for i := range images {
 		image := images[i]
 		if image.Fault != nil || !image.Mirrored() && detail&replay.WithHeader == 0 {

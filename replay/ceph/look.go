@@ -10,6 +10,7 @@ import (
 
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/ceph/cls"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // LookAt reads the images of a pool that are named. The directories are asked
@@ -24,7 +25,7 @@ func (s *Site) LookAt(
 		return err
 	}
 	var (
-		looks sync.WaitGroup
+		looks parallel.Group
 		mu    sync.Mutex
 	)
 	for i, name := range names {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // aheadMost is how many chunks are read ahead at most: those of 256 GiB, whose
@@ -30,7 +31,7 @@ func ReadAhead(ctx context.Context, enough <-chan struct{}, a replay.Reader, o O
 	defer cancel()
 	c := newComparison(a, a, o)
 	var (
-		group sync.WaitGroup
+		group parallel.Group
 		mu    sync.Mutex
 		ahead = &Ahead{chunks: make(map[uint64]chunkDigest)}
 	)
@@ -39,7 +40,7 @@ func ReadAhead(ctx context.Context, enough <-chan struct{}, a replay.Reader, o O
 			cancel()
 		}
 	})
-	var workers sync.WaitGroup
+	var workers parallel.Group
 	for range c.workers {
 		workers.Go(func() {
 			buf := make([]byte, ChunkSize)

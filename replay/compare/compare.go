@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // ChunkSize is the unit of work and of the digest, in bytes. The digest
@@ -189,7 +189,7 @@ type outcome struct {
 // run starts the goroutines: one a side lists extents, one joins the two lists
 // into jobs, the workers read and hash, and one folds the outcomes in order.
 func (c *comparison) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := parallel.WithContext(ctx)
 	jobs := make(chan job)
 	// The window bounds what waits for a slow chunk.
 	inOrder := make(chan chan outcome, 4*c.workers)

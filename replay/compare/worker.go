@@ -5,9 +5,8 @@ import (
 	"context"
 	"io"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // work compares chunks until there are none. It owns its two buffers.
@@ -51,7 +50,7 @@ func (c *comparison) compareChunk(ctx context.Context, j job, bufA, bufB []byte)
 	}
 	set := touched(start, j.a) | touched(start, j.b)
 
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := parallel.WithContext(ctx)
 	g.Go(func() (err error) {
 		out.readA, err = c.a.read(gctx, j.a, start, bufA, set)
 		return err

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // image is one copy of an image at one site.
@@ -108,7 +108,7 @@ func (s *Site) listed(image replay.Image, got sight) replay.Image {
 func (s *Site) awaitListed(ctx context.Context, images []replay.Image, hung map[int]*armedFault, detail replay.Detail) []replay.Image {
 	ctx, cancel := context.WithTimeout(ctx, replay.ImageTime)
 	defer cancel()
-	var late sync.WaitGroup
+	var late parallel.Group
 	for k, fault := range hung {
 		late.Go(func() { images[k] = s.listed(images[k], s.awaitSight(ctx, images[k].Ref, fault, detail)) })
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/drover-io/drover/replay"
+	"github.com/drover-io/drover/replay/parallel"
 )
 
 // sight is what a look at one image has come to.
@@ -36,7 +37,7 @@ func (s *Site) LookAt(
 		return err
 	}
 	var (
-		late sync.WaitGroup
+		late parallel.Group
 		mu   sync.Mutex
 	)
 	tell := func(ref replay.ImageRef, got sight) {
