@@ -301,6 +301,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	}
 	g.note(&r, fault)
 	r.Signals = append(slices.Clip(r.Signals), g.deaf(name)...)
+	m.Told(name, r.Signals)
 	desk := g.at(&r)
 	if desk == nil {
 		return
@@ -351,7 +352,7 @@ func (g *guard) note(r *orchestrator.CheckResult, fault error) {
 
 // conditions are what readiness is made of.
 func (g *guard) conditions() []serve.Condition {
-	standing := g.watch.Standing()
+	standing, alive := g.watch.Standing(), g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	lease := serve.Condition{Kind: "watch", Plan: g.plan.Name, State: string(standing.Role), OK: standing.Role == orchestrator.RoleActing || standing.Role == orchestrator.RoleStandby}
@@ -362,10 +363,12 @@ func (g *guard) conditions() []serve.Condition {
 	if standing.Role == orchestrator.RoleStandby {
 		return all
 	}
-	check := serve.Condition{Kind: "check", Plan: g.plan.Name, OK: g.fault == nil && !g.checked.IsZero(), State: "ended", At: g.checked}
+	check := serve.Condition{Kind: "check", Plan: g.plan.Name, OK: g.fault == nil && !g.checked.IsZero() && alive, State: "ended", At: g.checked}
 	switch {
 	case g.fault != nil:
 		check.State, check.Why = "failed", g.fault.Error()
+	case !alive:
+		check.State, check.Why = "stopped", "checks come to their ends no more, or are cut short: what is shown of the plan is old"
 	case g.checked.IsZero():
 		check.State, check.Why = "none yet", "no check has ended since this process began to act"
 	}

@@ -36,6 +36,8 @@ var (
 	planObserved  = family{"drover_plan_observed_timestamp_seconds", "When what is told of the plan's images and sites was seen.", []string{"plan"}}
 	problemImages = family{"drover_problem_images", "Images that have the problem; 0 where the problem is one of the site or the plan itself.", []string{"plan", "site", "code", "severity"}}
 
+	signals = family{"drover_signals", "Images of which the watch tells people that, 1 where it is of a site or the plan itself: all that status shows, and what only the watch finds.", []string{"plan", "site", "code", "severity"}}
+
 	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
 	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
 	poolFull    = family{"drover_pool_full_seconds", "Estimated time until the pool at the site is full of journals that a secondary does not read; absent where there are none, or that is not known.", []string{"plan", "site", "pool"}}
@@ -45,7 +47,7 @@ var (
 // observed are the families that reports and verifications fill.
 var observed = []family{
 	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageCatchUp, imageRPO, imageHalted, imageVerified,
-	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons, poolFull,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, signals, siteUp, siteSeconds, siteDaemons, poolFull,
 }
 
 // What the daemon itself does.

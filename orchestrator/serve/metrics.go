@@ -135,6 +135,9 @@ func (m *Metrics) Forget(plan string) {
 // report is not kept.
 func (m *Metrics) Saw(report *orchestrator.StatusReport) { m.observed.saw(report) }
 
+// Told replaces all that is told of what the last check found worth telling.
+func (m *Metrics) Told(plan string, all []alert.Signal) { m.observed.told(plan, all) }
+
 // Verified notes when an image's copies were last proven identical.
 func (m *Metrics) Verified(plan string, image replay.ImageRef, at time.Time) {
 	m.observed.proven(plan, image, at)

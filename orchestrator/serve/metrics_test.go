@@ -64,6 +64,7 @@ func filled() *serve.Metrics {
 	one.Halt, one.Run = "halt-1", "run-1"
 	one.Problems = []replay.Problem{{Code: replay.ProblemRPOExceeded, Severity: replay.SeverityCritical, Site: "b"}}
 	m.Saw(report(one))
+	m.Told("databases", []alert.Signal{{Code: orchestrator.SignalCopiesDiffer, Severity: alert.Critical, Site: "b", Image: "rbd/blue/vm-1"}})
 	m.Watch(&plans.Plan{Name: "databases", Notifications: plans.Notifications{Channels: []plans.Channel{{Name: "chat", Type: plans.ChannelSlack}, {Name: "dead-man", Type: plans.ChannelHeartbeat}}}})
 	m.Verified("databases", one.Ref, noon)
 	m.Moved("databases", replay.Replaying, replay.Lagging)
@@ -203,6 +204,23 @@ drover_problem_images{code=records-unreadable,severity=warning,site=} 0
 drover_site_daemons{site=a} 0
 drover_site_up{site=a} 1
 drover_site_up{site=b} 0`, append(names, "drover_problem_images")...)
+}
+
+// TestTold: what the watch finds is counted by image, and gone with the check that does
+// not find it.
+func TestTold(t *testing.T) {
+	m := serve.NewMetrics(build)
+	stuck := func(image string) alert.Signal {
+		return alert.Signal{Code: orchestrator.SignalReplayStuck, Severity: alert.Warning, Site: "b", Image: image}
+	}
+	m.Told("databases", []alert.Signal{stuck("rbd/vm-1"), stuck("rbd/vm-2"), stuck("rbd/vm-2"), {Code: orchestrator.SignalCannotAct, Severity: alert.Critical}})
+	expect(t, m, `
+drover_signals{code=replay-stuck,severity=warning,site=b} 2
+drover_signals{code=watch-cannot-act,severity=critical,site=} 1`, "drover_signals")
+	m.Told("databases", []alert.Signal{stuck("rbd/vm-1")})
+	expect(t, m, "drover_signals{code=replay-stuck,severity=warning,site=b} 1", "drover_signals")
+	m.Told("databases", nil)
+	expect(t, m, "", "drover_signals")
 }
 
 // TestVerifiedOutOfSight: a site that is silent for one check makes nobody
