@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/orchestrator/serve"
 	"github.com/drover-io/drover/replay/sim"
 )
@@ -66,6 +68,47 @@ func TestReadyWithoutChecks(t *testing.T) {
 		time.Sleep(time.Minute)
 		if c := check(); !c.OK {
 			t.Errorf("checks end again: %+v", c)
+		}
+	})
+}
+
+// TestNoBeatUnheard: whoever waits for the heartbeat hears where the only channel takes
+// nothing and something is to be told; and that it does again.
+func TestNoBeatUnheard(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 1)
+		_, end := s.begin()
+		defer end()
+		beats := func(d time.Duration) int {
+			s.mu.Lock()
+			before := s.beats
+			s.mu.Unlock()
+			time.Sleep(d)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.beats - before
+		}
+		down := func(err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.down = err
+		}
+		down(alert.Permanent(errors.New("the token was revoked")))
+		if n := beats(30 * time.Minute); n < 25 {
+			t.Errorf("%d heartbeats in half an hour in which nothing is to be told", n)
+		}
+		s.world.Vanish("b")
+		if n := beats(9 * time.Minute); n < 7 {
+			t.Errorf("%d heartbeats in the first nine minutes", n)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := beats(2 * time.Hour); n > 0 {
+			t.Errorf("%d heartbeats though nobody can be told", n)
+		}
+		down(nil)
+		time.Sleep(11 * time.Minute)
+		if n := beats(10 * time.Minute); n < 8 {
+			t.Errorf("%d heartbeats once the channel works again", n)
 		}
 	})
 }
