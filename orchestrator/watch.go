@@ -25,6 +25,7 @@ type Watch struct {
 	options WatchOptions
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
+	keepers []*keeper     // of daemons; they remember starts from tenure to tenure
 
 	pace Pace // of the checks, which come one after another
 	// Of the last check that could read the records; checks come one after another.
@@ -63,6 +64,8 @@ type WatchOptions struct {
 	Newer func(check *CheckResult, halt string) *SplitEvidence
 	// Stood is told when the watch begins to act or to stand by; may be nil.
 	Stood func(Standing)
+	// Started is told of each start of a daemon by the watch, and how it went; may be nil.
+	Started func(site string, err error)
 	// Panicked is told of a panic in a check, which is contained; may be nil.
 	Panicked func(value any, stack []byte)
 	// Version is that of this Drover, for reports.
@@ -137,7 +140,7 @@ func NewWatch(plan *plans.Plan, o WatchOptions) *Watch {
 	if o.Stood == nil {
 		o.Stood = func(Standing) {}
 	}
-	return &Watch{plan: plan, options: o, kick: make(chan struct{}, 1), standing: Standing{Role: RoleStarting}}
+	return &Watch{plan: plan, options: o, kick: make(chan struct{}, 1), keepers: keepersOf(plan), standing: Standing{Role: RoleStarting}}
 }
 
 // Run watches until ctx ends, and answers with its error; or at once with that of a

@@ -134,7 +134,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		}
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
-		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version,
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version, Started: g.started,
 		Panicked: func(value any, stack []byte) {
 			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
 			g.mu.Lock()
@@ -214,6 +214,16 @@ func (g *guard) stood(s orchestrator.Standing) {
 	g.leave(s.Role)
 	g.life.stood(s.Role, time.Now())
 	g.checked = time.Time{}
+}
+
+// started is told of each start of rbd-mirror by the watch.
+func (g *guard) started(site string, err error) {
+	g.o.Metrics.Started(g.plan.Name, site)
+	if err != nil {
+		g.log.Error("rbd-mirror could not be started", "site", site, "error", err)
+		return
+	}
+	g.log.Info("rbd-mirror was started", "site", site)
 }
 
 // across are the findings that rest on what is seen at the primary and at the copy.

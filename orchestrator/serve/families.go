@@ -63,6 +63,7 @@ var (
 	runs          = family{"drover_runs_total", "Runs of runbooks that were seen to end or to stop, by what became of them.", []string{"plan", "runbook", "outcome"}}
 	notifications = family{"drover_notifications_total", "Messages that were given to a channel, by whether it took them (sent, failed).", []string{"plan", "channel", "kind", "result"}}
 	waiting       = family{"drover_notifications_waiting", "Messages that the channel has not taken yet, with those that it has refused: they are tried again.", []string{"plan", "channel"}}
+	daemonStarts  = family{"drover_daemon_starts_total", "Starts of rbd-mirror at the site by this process, with those that failed.", []string{"plan", "site"}}
 	abandoned     = family{"drover_site_abandoned_calls", "Calls to the site that were given up and still hang.", []string{"plan", "site"}}
 )
 

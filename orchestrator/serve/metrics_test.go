@@ -75,6 +75,7 @@ func filled() *serve.Metrics {
 	m.Waiting("databases", map[string]int{"chat": 1})
 	m.RunSeen("databases", orchestrator.Switchover, orchestrator.RunDone)
 	m.Abandoned("databases", "a", 3)
+	m.Started("databases", "b")
 	m.Drilled("databases", &reports.Summary{
 		Name: "nightly", Began: noon, Seconds: 60, Verdict: reports.Passed, Achieved: reports.Achieved{RPOSeconds: value(2.5), RTOSeconds: value(50.0)},
 	})
