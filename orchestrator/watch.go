@@ -31,6 +31,7 @@ type Watch struct {
 	// Of the last check that could read the records; checks come one after another.
 	silences []alert.Silence
 	waiting  []Waiting
+	ended    endedRuns
 	// aloneSince is since when sites answer, and none lets it act.
 	aloneSince time.Time
 
@@ -124,6 +125,11 @@ type CheckResult struct {
 	// Verified are the comparisons that were heard of since the last check; in the
 	// first, all that are recorded. In order of time.
 	Verified []VerifiedCopy
+	// Ended are the runs that have ended since the last check.
+	Ended []RunEnd
+	// Faulty: the check ended in a panic, and has found nothing. Signals and Silences are
+	// then those of records, by the last check that could read them.
+	Faulty bool
 	// Drills are those that were heard of since the last check.
 	Drills []report.Summary
 	// Abandoned is how many calls hang that were given up, by site.

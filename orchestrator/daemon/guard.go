@@ -57,6 +57,7 @@ type guard struct {
 	life      life      // whether checks come to their ends
 	checked   time.Time // the last check ended
 	fault     error     // of the last check
+	panics    string    // the last one, of which nobody was told yet
 	seen      []serve.Condition
 	refused   map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id. The
@@ -135,12 +136,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
 		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version, Started: g.started,
-		Panicked: func(value any, stack []byte) {
-			g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.fault = fmt.Errorf("panic: %v", value)
-		},
+		Panicked: g.panicked,
 	})
 	return g, nil
 }
@@ -250,7 +246,7 @@ var slow = map[string]time.Duration{
 func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 	o := alert.DefaultOptions(g.plan.Name, routes(g.plan))
 	o.Recorded, o.Crowds, o.AnswerWithin = []string{orchestrator.SignalManualStep}, crowds(g.plan), g.plan.Notifications.AnswerTime()
-	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
+	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain, orchestrator.SignalWatchFaulty}, effects, across, slow
 	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
@@ -278,6 +274,10 @@ func holdOff(times cron.Schedule, usual map[alert.Severity]time.Duration) map[al
 
 // look is given each check.
 func (g *guard) look(r orchestrator.CheckResult) {
+	if r.Faulty {
+		g.lookFaulty(&r)
+		return
+	}
 	m, name := g.o.Metrics, g.plan.Name
 	fault := errors.Join(r.Faults...)
 	m.Saw(r.Report)
@@ -297,6 +297,10 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		m.Drilled(name, d)
 		g.log.Info("drill", "drill", d.Name, "id", d.ID, "verdict", string(d.Verdict), "why", d.Why)
 	}
+	for _, e := range r.Ended {
+		m.RunSeen(name, e.Runbook, e.Outcome)
+		g.log.Info("run", "run", e.Run, "runbook", string(e.Runbook), "outcome", string(e.Outcome))
+	}
 	for site, n := range r.Abandoned {
 		m.Abandoned(name, site, n)
 	}
@@ -311,6 +315,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	}
 	g.note(&r, fault)
 	r.Signals = append(slices.Clip(r.Signals), g.deaf(name)...)
+	r.Signals = append(r.Signals, g.faulty()...)
 	m.Told(name, r.Signals)
 	desk := g.at(&r)
 	if desk == nil {
@@ -321,6 +326,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.forgetFresh(desk, r.Halts)
 	}
 	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Unseen, r.Silences)
+	g.toldFaulty()
 	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}

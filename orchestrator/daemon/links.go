@@ -53,6 +53,7 @@ var pages = map[string]string{
 	orchestrator.SignalUnverified:              "verification-old.md",
 	orchestrator.SignalWatchFault:              "daemon.md",
 	orchestrator.SignalCopiesDiffer:            "signals.md",
+	orchestrator.SignalWatchFaulty:             "signals.md",
 	orchestrator.SignalCannotAct:               "nobody-acts.md",
 	orchestrator.SignalInterrupted:             "nobody-acts.md",
 	orchestrator.SignalHaltReplays:             "halted.md",

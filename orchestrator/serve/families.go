@@ -60,7 +60,7 @@ var (
 	checkNext     = family{"drover_check_next_timestamp_seconds", "When the next check of the plan is due.", []string{"plan"}}
 	leaseHeld     = family{"drover_lease_held", "1 where this process holds the plan's lease, 0 where it stands by.", []string{"plan"}}
 	transitions   = family{"drover_transitions_total", "Moves of images from one protection state to another.", []string{"plan", "from", "to"}}
-	runs          = family{"drover_runs_total", "Runs of runbooks that were seen to end or to stop, by what became of them.", []string{"plan", "runbook", "outcome"}}
+	runs          = family{"drover_runs_total", "Runs of runbooks, whoever made them, that were seen to end, by what became of them.", []string{"plan", "runbook", "outcome"}}
 	notifications = family{"drover_notifications_total", "Messages that were given to a channel, by whether it took them (sent, failed).", []string{"plan", "channel", "kind", "result"}}
 	waiting       = family{"drover_notifications_waiting", "Messages that the channel has not taken yet, with those that it has refused: they are tried again.", []string{"plan", "channel"}}
 	daemonStarts  = family{"drover_daemon_starts_total", "Starts of rbd-mirror at the site by this process, with those that failed.", []string{"plan", "site"}}

@@ -81,12 +81,23 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	})
 }
 
+// What runs are counted by.
+var (
+	runbooks = []orchestrator.Runbook{orchestrator.Switchover, orchestrator.Failover, orchestrator.Failback, orchestrator.Resync}
+	outcomes = []orchestrator.RunOutcome{orchestrator.RunDone, orchestrator.RunIncomplete, orchestrator.RunAborted, orchestrator.RunGivenUp}
+)
+
 // Watch begins the plan's counters at zero, so that a first failure is seen to
 // be one more than before. After a reload, the channels that are gone lose
 // their series.
 func (m *Metrics) Watch(plan *plans.Plan) {
 	m.checkErrors.WithLabelValues(label(plan.Name))
 	m.checkSuccess.WithLabelValues(label(plan.Name))
+	for _, runbook := range runbooks {
+		for _, outcome := range outcomes {
+			m.runs.WithLabelValues(label(plan.Name), string(runbook), string(outcome))
+		}
+	}
 	for _, s := range plan.MirrorSites() {
 		if s.Daemon.Run == plans.RunProcess {
 			m.starts.WithLabelValues(label(plan.Name), label(s.Name))
@@ -205,7 +216,7 @@ func (m *Metrics) sent(plan, channel, kind string) (taken, failed prometheus.Cou
 	return m.notifications.WithLabelValues(plan, channel, kind, "sent"), m.notifications.WithLabelValues(plan, channel, kind, "failed")
 }
 
-// RunSeen counts a run that has ended, or has stopped and wants to be resumed.
+// RunSeen counts a run that has ended.
 func (m *Metrics) RunSeen(plan string, runbook orchestrator.Runbook, outcome orchestrator.RunOutcome) {
 	m.runs.WithLabelValues(label(plan), label(string(runbook)), label(string(outcome))).Inc()
 }

@@ -248,7 +248,7 @@ func TestCounters(t *testing.T) {
 	m.Sent("databases", "chat", "opened", failure)
 	m.Sent("databases", "chat", "opened", nil)
 	m.Moved("databases", replay.Replaying, replay.SplitBrain)
-	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunStuck)
+	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunAborted)
 	m.Abandoned("databases", "a", 2)
 	m.Abandoned("others", "a", 5)
 	m.Waiting("databases", map[string]int{"chat": 3, "mail": 0})
@@ -263,7 +263,7 @@ drover_notifications_total{channel=chat,kind=opened,result=sent} 1
 drover_notifications_waiting{channel=chat} 3
 drover_notifications_waiting{channel=mail} 0
 drover_pool_full_seconds{pool=rbd,site=a} 3600
-drover_runs_total{outcome=stuck,runbook=failover} 1
+drover_runs_total{outcome=aborted,runbook=failover} 1
 drover_site_abandoned_calls{site=a} 2
 drover_site_abandoned_calls{site=a} 5
 drover_transitions_total{from=replaying,to=split-brain} 1`,
