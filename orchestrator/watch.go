@@ -25,12 +25,14 @@ type Watch struct {
 	options WatchOptions
 	kick    chan struct{}
 	times   cron.Schedule // of the checks
+	keepers []*keeper     // of daemons; they remember starts from tenure to tenure
 
 	pace Pace // of the checks, which come one after another
 	// Of the last check that could read the records; checks come one after another.
 	silences []alert.Silence
 	acks     []Acknowledgement
 	waiting  []Waiting
+	ended    endedRuns
 	// aloneSince is since when sites answer, and none lets it act.
 	aloneSince time.Time
 
@@ -64,6 +66,8 @@ type WatchOptions struct {
 	Newer func(check *CheckResult, halt string) *SplitEvidence
 	// Stood is told when the watch begins to act or to stand by; may be nil.
 	Stood func(Standing)
+	// Started is told of each start of a daemon by the watch, and how it went; may be nil.
+	Started func(site string, err error)
 	// Panicked is told of a panic in a check, which is contained; may be nil.
 	Panicked func(value any, stack []byte)
 	// Version is that of this Drover, for reports.
@@ -124,6 +128,11 @@ type CheckResult struct {
 	// Verified are the comparisons that were heard of since the last check; in the
 	// first, all that are recorded. In order of time.
 	Verified []VerifiedCopy
+	// Ended are the runs that have ended since the last check.
+	Ended []RunEnd
+	// Faulty: the check ended in a panic, and has found nothing. Signals and Silences are
+	// then those of records, by the last check that could read them.
+	Faulty bool
 	// Drills are those that were heard of since the last check.
 	Drills []report.Summary
 	// Abandoned is how many calls hang that were given up, by site.
@@ -140,7 +149,7 @@ func NewWatch(plan *plans.Plan, o WatchOptions) *Watch {
 	if o.Stood == nil {
 		o.Stood = func(Standing) {}
 	}
-	return &Watch{plan: plan, options: o, kick: make(chan struct{}, 1), standing: Standing{Role: RoleStarting}}
+	return &Watch{plan: plan, options: o, kick: make(chan struct{}, 1), keepers: keepersOf(plan), standing: Standing{Role: RoleStarting}}
 }
 
 // Run watches until ctx ends, and answers with its error; or at once with that of a

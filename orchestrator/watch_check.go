@@ -17,21 +17,36 @@ func (w *Watch) tick(ctx context.Context, slot Slot) {
 		defer t.work.Done()
 		ctx = t.ctx
 	case standing.Role != RoleAlone:
+		w.ended = endedRuns{} // another watch tells of those that end meanwhile
 		return
 	default:
 		w.looking.RLock()
 		defer w.looking.RUnlock()
 	}
 	began := time.Now()
-	result := w.check(ctx, t, slot)
+	result := w.faulty(t)
+	w.contain(func() { result = w.check(ctx, t, slot) })
 	w.took.Store(int64(time.Since(began)))
 	if result == nil || !w.tell(t, result) {
 		return
 	}
-	if t != nil {
+	if t != nil && !result.Faulty {
 		w.remember(t, result)
 	}
 	w.reopen(ctx)
+}
+
+// faulty is what is told of a check that ends in a panic: what is recorded, and was read
+// before, holds still.
+func (w *Watch) faulty(t *tenure) *CheckResult {
+	result := &CheckResult{Plan: w.plan.Name, Role: RoleAlone, At: w.options.Now(), Silences: w.silences, Faulty: true}
+	if t != nil {
+		result.Role = RoleActing
+	}
+	for i := range w.waiting {
+		result.Signals = append(result.Signals, w.waiting[i].signal(w.plan))
+	}
+	return result
 }
 
 // check looks once. It is nil when the watch was stopped meanwhile, or had lost its
@@ -53,6 +68,7 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 		result.Halts = seen.obs.Records.Halts
 		if book := seen.obs.Records.book; book != nil {
 			w.silences, w.acks = book.Silences(w.options.Now()), book.Acknowledgements()
+			result.Ended = w.ended.news(book.Entries(), w.options.Now())
 			w.waiting = WaitingSteps(w.plan, sites, book, w.options.Now())
 		}
 	}

@@ -20,8 +20,10 @@ const (
 	firstDelay, lastDelay = time.Second, 2 * time.Minute
 	// steadyTime is how long a daemon must run until its starts are forgotten.
 	steadyTime = 5 * time.Minute
-	// flapStarts is how many starts without a steady time are called flapping.
+	// flapStarts is how many starts are called flapping: without a steady time among
+	// them, or within flapWindow, however steadily the daemon ran between them.
 	flapStarts = 5
+	flapWindow = 24 * time.Hour
 	// startBound bounds a start.
 	startBound = time.Minute
 )
@@ -33,7 +35,16 @@ type starts struct {
 	next   time.Time // when it may be started again
 	runs   time.Time // since when it runs; zero: it does not
 	failed error     // why the last one failed
+	// recent are the times of those within flapWindow that went well, the newest of them.
+	recent []time.Time
+	since  time.Time // since when all starts are known
 }
+
+// recentKept is how many recent starts are remembered, and counted.
+const recentKept = 1000
+
+// begin has a watch know of the starts from now on. Of those before it knows some.
+func (s *starts) begin(now time.Time) { *s = starts{recent: s.recent, since: now} }
 
 // running notes that the daemon runs, and forgets the past once it has for long.
 func (s *starts) running(now time.Time) {
@@ -41,7 +52,7 @@ func (s *starts) running(now time.Time) {
 		s.runs = now
 	}
 	if s.count > 0 && now.Sub(s.runs) >= steadyTime {
-		*s = starts{runs: s.runs}
+		*s = starts{runs: s.runs, recent: s.recent, since: s.since}
 	}
 }
 
@@ -56,16 +67,31 @@ func (s *starts) started(now time.Time, err error) {
 	s.next, s.failed, s.runs = now.Add(s.delay), err, time.Time{}
 	if err == nil {
 		s.runs = now
+		s.recent = append(s.lately(now), now)
+		s.recent = s.recent[max(0, len(s.recent)-recentKept):]
 	}
 }
 
+// lately are the starts within the last flapWindow that went well.
+func (s *starts) lately(now time.Time) []time.Time {
+	at := slices.IndexFunc(s.recent, func(t time.Time) bool { return now.Sub(t) < flapWindow })
+	if at < 0 {
+		return nil
+	}
+	return slices.Clone(s.recent[at:])
+}
+
+// crashes reports whether the daemon ends again and again, and never runs steadily.
+func (s *starts) crashes() bool { return s.count >= flapStarts }
+
 // flaps reports whether the daemon ends again and again.
-func (s *starts) flaps() bool { return s.count >= flapStarts }
+func (s *starts) flaps(now time.Time) bool { return s.crashes() || len(s.lately(now)) >= flapStarts }
 
 // judged reports whether it can be told if the daemon flaps: a watch that has just
-// begun knows nothing of the starts before it.
+// begun knows nothing of the starts before it, and must have seen as many hours as
+// count.
 func (s *starts) judged(now time.Time) bool {
-	return s.flaps() || !s.runs.IsZero() && now.Sub(s.runs) >= steadyTime
+	return s.flaps(now) || !s.runs.IsZero() && now.Sub(s.runs) >= steadyTime && now.Sub(s.since) >= flapWindow
 }
 
 // tried reports whether it can be told if the daemon starts.
@@ -130,6 +156,9 @@ func (w *Watch) look(t *tenure, k *keeper, runner Runner) {
 	defer done()
 	err = runner.Start(starting)
 	k.note(func(s *starts) { s.started(time.Now(), err) })
+	if w.options.Started != nil {
+		w.options.Started(k.site, err)
+	}
 }
 
 // note changes, or reads, what is known of a daemon's starts.
@@ -191,10 +220,14 @@ func (w *Watch) daemonSignals(t *tenure) []alert.Signal {
 	for _, k := range t.keepers {
 		var s starts
 		k.note(func(now *starts) { s = *now })
+		lately := len(s.lately(time.Now()))
 		next := "read rbd-mirror's log at " + k.site + "; drover status " + w.plan.File
 		switch {
-		case s.flaps():
+		case s.crashes():
 			what := fmt.Sprintf("rbd-mirror at %s was started %d times, and never ran for %v; the next start waits %v", k.site, s.count, steadyTime, s.delay)
+			out = append(out, signal(SignalDaemonFlapping, k.site, what, next))
+		case lately >= flapStarts:
+			what := fmt.Sprintf("rbd-mirror at %s was started %d times within the last %d hours: it runs for a while, and ends", k.site, lately, int(flapWindow.Hours()))
 			out = append(out, signal(SignalDaemonFlapping, k.site, what, next))
 		case s.failed != nil:
 			out = append(out, signal(SignalDaemonFails, k.site, "rbd-mirror at "+k.site+" could not be started: "+s.failed.Error(), next))

@@ -192,12 +192,41 @@ func TestWatchKeepsDaemons(t *testing.T) {
 		if !unjudged() {
 			t.Errorf("a watch that has just begun judges: %+v", m.last().Unseen)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(23 * time.Hour)
+		if !unjudged() {
+			t.Errorf("it judges a day of which it has not seen all: %+v", m.last().Unseen)
+		}
+		time.Sleep(time.Hour)
 		if unjudged() {
-			t.Errorf("after ten steady minutes: %+v", m.last().Unseen)
+			t.Errorf("after a steady day: %+v", m.last().Unseen)
 		}
 		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 || !b.world.DaemonRuns("b") {
-			t.Errorf("after ten steady minutes: %+v", s)
+			t.Errorf("after a steady day: %+v", s)
+		}
+	})
+}
+
+// TestWatchDaemonEndsDaily: a daemon that ends five times a day is told of, though it
+// runs well between.
+func TestWatchDaemonEndsDaily(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 1)
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		time.Sleep(time.Minute)
+		for n := range 5 {
+			if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 {
+				t.Errorf("after %d ends: %+v", n, s)
+			}
+			b.world.StopDaemon("b")
+			time.Sleep(20 * time.Minute)
+		}
+		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) != 1 || s[0].Site != "b" || !strings.Contains(s[0].What, "5 times within the last 24 hours") {
+			t.Errorf("after five ends: %+v", s)
+		}
+		time.Sleep(24 * time.Hour)
+		if s := m.signals(orchestrator.SignalDaemonFlapping); len(s) > 0 {
+			t.Errorf("a day later: %+v", s)
 		}
 	})
 }

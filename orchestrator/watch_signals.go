@@ -26,6 +26,7 @@ const (
 	SignalCopiesDiffer   = "copies-differ"
 	SignalUnverified     = "verification-failed"
 	SignalWatchFault     = "watch-fault"
+	SignalWatchFaulty    = "watch-faulty"
 	SignalInterrupted    = "watch-interrupted"
 	SignalCannotAct      = "watch-cannot-act"
 	SignalDrillFailed    = "drill-failed"
@@ -44,6 +45,7 @@ var WatchSignals = []struct {
 	{SignalSplitBrain, alert.Critical, "an image was halted because its copies contradict each other; a person must say which one stays"},
 	{SignalCopiesDiffer, alert.Critical, "the last verification found that a copy does not hold what the primary held"},
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
+	{SignalWatchFaulty, alert.Critical, "a check, or other work of the watch, has failed for a fault of the program"},
 	{SignalCannotAct, alert.Critical, "sites answer the watch, and none lets it have the lease without which it halts no split-brain and changes nothing"},
 	{SignalInterrupted, alert.Warning, "the watch was shut out of a site by another process, or loses the right to act again and again"},
 	{SignalHaltReplays, alert.Warning, "an image that a split-brain has halted is replayed, and the watch cannot stop that"},

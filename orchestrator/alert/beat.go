@@ -7,13 +7,14 @@ import (
 )
 
 // Beat is called after each check, with whether the check ended as it should, and
-// returns the heartbeat to be sent, if it is time for one. Where checks do not end
-// there is none, and whoever waits for it raises the alarm.
+// returns the heartbeat to be sent, if it is time for one. Where checks do not end, or
+// nobody can be told what they find because no channel works, there is none, and whoever
+// waits for it raises the alarm.
 func (d *Desk) Beat(now time.Time, ok bool) (Message, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clock(now)
-	if !ok || d.options.BeatEvery <= 0 {
+	if !ok || d.options.BeatEvery <= 0 || d.unheard(now) {
 		return Message{}, false
 	}
 	if last := d.memory.Beat; !last.IsZero() && now.Sub(last) < d.options.BeatEvery {

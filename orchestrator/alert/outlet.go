@@ -110,20 +110,58 @@ func (d *Desk) failing(now time.Time) []Signal {
 		if o.Since.IsZero() || o.stale(now) || !o.Refused && !long {
 			continue
 		}
-		severity := Info
-		for _, r := range d.options.Routes {
-			if !slices.Contains(r.Channels, o.Name) {
-				continue
-			}
-			for _, s := range r.Severities {
-				severity = graver(severity, s)
-			}
-		}
 		signals = append(signals, Signal{
-			Code: ChannelFailing, Key: o.Name, Severity: severity,
+			Code: ChannelFailing, Key: o.Name, Severity: d.gravest(o.Name),
 			What: fmt.Sprintf("alerts do not reach the channel %q: %s", o.Name, o.Error),
 			Next: "mend the channel; what it has missed is sent to it then",
 		})
 	}
 	return signals
+}
+
+// gravest is the most severe of what a channel is told.
+func (d *Desk) gravest(channel string) Severity {
+	severity := Info
+	for _, r := range d.options.Routes {
+		if !slices.Contains(r.Channels, channel) {
+			continue
+		}
+		for _, s := range r.Severities {
+			severity = graver(severity, s)
+		}
+	}
+	return severity
+}
+
+// unheard reports whether something waits for a channel that has failed for long, and
+// no channel works that would be told of that: then nobody hears of anything.
+func (d *Desk) unheard(now time.Time) bool {
+	return slices.ContainsFunc(d.memory.Outlets, func(o *outlet) bool {
+		return d.dead(now, o) && d.awaits(o.Name) && !d.vouched(o.Name)
+	})
+}
+
+// dead reports whether a channel has taken nothing for so long that it counts as failing.
+func (d *Desk) dead(now time.Time, o *outlet) bool {
+	return d.options.FailingAfter > 0 && !o.Since.IsZero() && now.Sub(o.Since) >= d.options.FailingAfter && !o.stale(now)
+}
+
+// awaits reports whether a channel has not taken all that it is to be told.
+func (d *Desk) awaits(channel string) bool {
+	return slices.ContainsFunc(d.memory.Incidents, func(in *incident) bool {
+		t := in.thread(channel)
+		return t != nil && !t.idle()
+	})
+}
+
+// vouched reports whether another channel, that has not failed, is told where this one
+// does.
+func (d *Desk) vouched(channel string) bool {
+	severity := d.gravest(channel)
+	return slices.ContainsFunc(d.options.Routes, func(r Route) bool {
+		return slices.Contains(r.Severities, severity) && slices.ContainsFunc(r.Channels, func(other string) bool {
+			failed := slices.ContainsFunc(d.memory.Outlets, func(o *outlet) bool { return o.Name == other && !o.Since.IsZero() })
+			return other != channel && !failed
+		})
+	})
 }

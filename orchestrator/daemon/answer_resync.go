@@ -55,7 +55,6 @@ func (g *guard) keep(desk *alert.Desk, p notify.Press) (string, error) {
 		outcome := "not begun"
 		if report != nil {
 			outcome = string(report.Outcome)
-			g.o.Metrics.RunSeen(g.plan.Name, prepared.Run.Runbook, report.Outcome)
 		}
 		g.log.Info("resync", "run", prepared.Run.ID, "outcome", outcome, "error", err)
 		if err != nil {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/drover-io/drover/replay/parallel"
@@ -10,15 +9,6 @@ import (
 
 // faultRest is how long it is waited until what has ended by a panic begins anew.
 const faultRest = 10 * time.Second
-
-// panicked is told of a panic in what is done for the plan. It ends that and nothing
-// else; readiness says so until a check ends well.
-func (g *guard) panicked(value any, stack []byte) {
-	g.log.Error("a check has failed for a fault of the program", "panic", value, "stack", string(stack))
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.fault = fmt.Errorf("panic: %v", value)
-}
 
 // contain keeps a panic from ending the daemon; false: there was one.
 func (g *guard) contain(f func()) bool {

@@ -58,6 +58,7 @@ type guard struct {
 	life      life      // whether checks come to their ends
 	checked   time.Time // the last check ended
 	fault     error     // of the last check
+	panics    string    // the last one, of which nobody was told yet
 	seen      []serve.Condition
 	refused   map[string]error // by channel: why the last message was not taken
 	// fresh is evidence that is newer than that of the halt, by the halt's id. The
@@ -135,7 +136,7 @@ func newGuard(plan *plans.Plan, o Options, turned func()) (*guard, error) {
 		}
 	}
 	g.watch = orchestrator.NewWatch(plan, orchestrator.WatchOptions{
-		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version,
+		Open: o.Open, Hands: o.Hands, Checked: g.look, Newer: g.newer, Stood: g.stood, Now: o.Now, Version: o.Version, Started: g.started,
 		Panicked: g.panicked,
 	})
 	return g, nil
@@ -213,6 +214,16 @@ func (g *guard) stood(s orchestrator.Standing) {
 	g.checked = time.Time{}
 }
 
+// started is told of each start of rbd-mirror by the watch.
+func (g *guard) started(site string, err error) {
+	g.o.Metrics.Started(g.plan.Name, site)
+	if err != nil {
+		g.log.Error("rbd-mirror could not be started", "site", site, "error", err)
+		return
+	}
+	g.log.Info("rbd-mirror was started", "site", site)
+}
+
 // across are the findings that rest on what is seen at the primary and at the copy.
 var across = []string{
 	string(replay.ProblemRPOExceeded), string(replay.ProblemLagging), string(replay.ProblemLagUnknown), string(replay.ProblemSyncStalled),
@@ -244,7 +255,7 @@ func (g *guard) openDesk(memory alert.Memory) *alert.Desk {
 			o.Updates = append(o.Updates, c.Name)
 		}
 	}
-	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain}, effects, across, slow
+	o.Immediate, o.Effects, o.Across, o.Slow = []string{orchestrator.SignalSplitBrain, orchestrator.SignalWatchFaulty}, effects, across, slow
 	o.Seed = rand.Uint64() //nolint:gosec // it spreads attempts, and tells desks apart
 	o.HoldOff, o.Settle = holdOff(g.times, o.HoldOff), holdOff(g.times, o.Settle)
 	desk, err := alert.NewDesk(o, memory)
@@ -272,6 +283,10 @@ func holdOff(times cron.Schedule, usual map[alert.Severity]time.Duration) map[al
 
 // look is given each check.
 func (g *guard) look(r orchestrator.CheckResult) {
+	if r.Faulty {
+		g.lookFaulty(&r)
+		return
+	}
 	m, name := g.o.Metrics, g.plan.Name
 	fault := errors.Join(r.Faults...)
 	m.Saw(r.Report)
@@ -291,6 +306,10 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		m.Drilled(name, d)
 		g.log.Info("drill", "drill", d.Name, "id", d.ID, "verdict", string(d.Verdict), "why", d.Why)
 	}
+	for _, e := range r.Ended {
+		m.RunSeen(name, e.Runbook, e.Outcome)
+		g.log.Info("run", "run", e.Run, "runbook", string(e.Runbook), "outcome", string(e.Outcome))
+	}
 	for site, n := range r.Abandoned {
 		m.Abandoned(name, site, n)
 	}
@@ -305,6 +324,8 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	}
 	g.note(&r, fault)
 	r.Signals = append(slices.Clip(r.Signals), g.deaf(name)...)
+	r.Signals = append(r.Signals, g.faulty()...)
+	m.Told(name, r.Signals)
 	desk := g.at(&r)
 	if desk == nil {
 		return
@@ -317,6 +338,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	for _, a := range r.Acknowledged {
 		desk.Recorded(now, a.Incident, a.ID, a.By)
 	}
+	g.toldFaulty()
 	if beat, due := desk.Beat(now, fault == nil && !r.CannotAct()); due {
 		g.beat(beat)
 	}
@@ -358,7 +380,7 @@ func (g *guard) note(r *orchestrator.CheckResult, fault error) {
 
 // conditions are what readiness is made of.
 func (g *guard) conditions() []serve.Condition {
-	standing := g.watch.Standing()
+	standing, alive := g.watch.Standing(), g.alive()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	lease := serve.Condition{Kind: "watch", Plan: g.plan.Name, State: string(standing.Role), OK: standing.Role == orchestrator.RoleActing || standing.Role == orchestrator.RoleStandby}
@@ -369,10 +391,12 @@ func (g *guard) conditions() []serve.Condition {
 	if standing.Role == orchestrator.RoleStandby {
 		return all
 	}
-	check := serve.Condition{Kind: "check", Plan: g.plan.Name, OK: g.fault == nil && !g.checked.IsZero(), State: "ended", At: g.checked}
+	check := serve.Condition{Kind: "check", Plan: g.plan.Name, OK: g.fault == nil && !g.checked.IsZero() && alive, State: "ended", At: g.checked}
 	switch {
 	case g.fault != nil:
 		check.State, check.Why = "failed", g.fault.Error()
+	case !alive:
+		check.State, check.Why = "stopped", "checks come to their ends no more, or are cut short: what is shown of the plan is old"
 	case g.checked.IsZero():
 		check.State, check.Why = "none yet", "no check has ended since this process began to act"
 	}

@@ -52,6 +52,15 @@ var pages = map[string]string{
 	orchestrator.SignalManualStep:              "open-run.md",
 	orchestrator.SignalUnverified:              "verification-old.md",
 	orchestrator.SignalWatchFault:              "daemon.md",
+	orchestrator.SignalCopiesDiffer:            "signals.md",
+	orchestrator.SignalWatchFaulty:             "signals.md",
+	orchestrator.SignalCannotAct:               "nobody-acts.md",
+	orchestrator.SignalInterrupted:             "nobody-acts.md",
+	orchestrator.SignalHaltReplays:             "halted.md",
+	orchestrator.SignalConvergeFailed:          "signals.md",
+	orchestrator.SignalDrillFailed:             "drill.md",
+	orchestrator.SignalDrillOverdue:            "drill.md",
+	orchestrator.SignalDrillLeft:               "drill.md",
 	alert.ChannelFailing:                       "notifications.md",
 }
 

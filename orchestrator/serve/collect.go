@@ -21,7 +21,7 @@ func (o *observations) Collect(to chan<- prometheus.Metric) {
 	o.mu.Lock()
 	all := make(map[string]planFacts, len(o.plans))
 	for plan, facts := range o.plans {
-		all[plan] = planFacts{seen: facts.seen, verified: maps.Clone(facts.verified)}
+		all[plan] = planFacts{seen: facts.seen, signals: facts.signals, verified: maps.Clone(facts.verified)}
 	}
 	o.mu.Unlock()
 	for plan, facts := range all {
@@ -31,6 +31,9 @@ func (o *observations) Collect(to chan<- prometheus.Metric) {
 			facts.verified = facts.seen.only(facts.verified)
 		}
 		e.verified(facts.verified)
+		for s, n := range facts.signals {
+			e.gauge(signals, float64(n), label(s.site), label(s.code), label(s.severity))
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ var (
 	planObserved  = family{"drover_plan_observed_timestamp_seconds", "When what is told of the plan's images and sites was seen.", []string{"plan"}}
 	problemImages = family{"drover_problem_images", "Images that have the problem; 0 where the problem is one of the site or the plan itself.", []string{"plan", "site", "code", "severity"}}
 
+	signals = family{"drover_signals", "Images of which the watch tells people that, 1 where it is of a site or the plan itself: all that status shows, and what only the watch finds.", []string{"plan", "site", "code", "severity"}}
+
 	siteUp      = family{"drover_site_up", "1 where the site answered the last check, else 0.", []string{"plan", "site"}}
 	siteSeconds = family{"drover_site_answer_seconds", "Time the site took to answer the last check, or to be given up.", []string{"plan", "site"}}
 	poolFull    = family{"drover_pool_full_seconds", "Estimated time until the pool at the site is full of journals that a secondary does not read; absent where there are none, or that is not known.", []string{"plan", "site", "pool"}}
@@ -45,7 +47,7 @@ var (
 // observed are the families that reports and verifications fill.
 var observed = []family{
 	imageRole, imageState, imageLagSeconds, imageLagEntries, imageLagBytes, imageCatchUp, imageRPO, imageHalted, imageVerified,
-	planImages, planHealthy, planOpenRuns, planObserved, problemImages, siteUp, siteSeconds, siteDaemons, poolFull,
+	planImages, planHealthy, planOpenRuns, planObserved, problemImages, signals, siteUp, siteSeconds, siteDaemons, poolFull,
 }
 
 // What the daemon itself does.
@@ -58,9 +60,10 @@ var (
 	checkNext     = family{"drover_check_next_timestamp_seconds", "When the next check of the plan is due.", []string{"plan"}}
 	leaseHeld     = family{"drover_lease_held", "1 where this process holds the plan's lease, 0 where it stands by.", []string{"plan"}}
 	transitions   = family{"drover_transitions_total", "Moves of images from one protection state to another.", []string{"plan", "from", "to"}}
-	runs          = family{"drover_runs_total", "Runs of runbooks that were seen to end or to stop, by what became of them.", []string{"plan", "runbook", "outcome"}}
+	runs          = family{"drover_runs_total", "Runs of runbooks, whoever made them, that were seen to end, by what became of them.", []string{"plan", "runbook", "outcome"}}
 	notifications = family{"drover_notifications_total", "Messages that were given to a channel, by whether it took them (sent, failed).", []string{"plan", "channel", "kind", "result"}}
 	waiting       = family{"drover_notifications_waiting", "Messages that the channel has not taken yet, with those that it has refused: they are tried again.", []string{"plan", "channel"}}
+	daemonStarts  = family{"drover_daemon_starts_total", "Starts of rbd-mirror at the site by this process, with those that failed.", []string{"plan", "site"}}
 	abandoned     = family{"drover_site_abandoned_calls", "Calls to the site that were given up and still hang.", []string{"plan", "site"}}
 )
 

@@ -34,7 +34,7 @@ type Metrics struct {
 	observed *observations
 
 	checkSeconds                                            *prometheus.HistogramVec
-	checkErrors, transitions, runs, notifications           *prometheus.CounterVec
+	checkErrors, transitions, runs, notifications, starts   *prometheus.CounterVec
 	checkEnded, checkSuccess, checkNext, leaseHeld, hanging *prometheus.GaugeVec
 	waiting                                                 *prometheus.GaugeVec
 
@@ -54,14 +54,14 @@ func NewMetrics(build Build) *Metrics {
 		checkSeconds: checkSeconds.histogram(checkBuckets), checkErrors: checkErrors.counter(),
 		checkEnded: checkEnded.gauge(), checkSuccess: checkSuccess.gauge(), checkNext: checkNext.gauge(),
 		leaseHeld: leaseHeld.gauge(), hanging: abandoned.gauge(), waiting: waiting.gauge(),
-		transitions: transitions.counter(), runs: runs.counter(), notifications: notifications.counter(),
+		transitions: transitions.counter(), runs: runs.counter(), notifications: notifications.counter(), starts: daemonStarts.counter(),
 		drills: newDrillMetrics(),
 	}
 	info := buildInfo.gauge()
 	info.WithLabelValues(label(build.Version), label(build.Commit), label(build.Go)).Set(1)
 	m.registry.MustRegister(info, m.observed,
 		m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging,
-		m.transitions, m.runs, m.notifications, m.waiting,
+		m.transitions, m.runs, m.notifications, m.starts, m.waiting,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(m.drills.collectors()...)
 	return m
@@ -81,12 +81,28 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	})
 }
 
+// What runs are counted by.
+var (
+	runbooks = []orchestrator.Runbook{orchestrator.Switchover, orchestrator.Failover, orchestrator.Failback, orchestrator.Resync}
+	outcomes = []orchestrator.RunOutcome{orchestrator.RunDone, orchestrator.RunIncomplete, orchestrator.RunAborted, orchestrator.RunGivenUp}
+)
+
 // Watch begins the plan's counters at zero, so that a first failure is seen to
 // be one more than before. After a reload, the channels that are gone lose
 // their series.
 func (m *Metrics) Watch(plan *plans.Plan) {
 	m.checkErrors.WithLabelValues(label(plan.Name))
 	m.checkSuccess.WithLabelValues(label(plan.Name))
+	for _, runbook := range runbooks {
+		for _, outcome := range outcomes {
+			m.runs.WithLabelValues(label(plan.Name), string(runbook), string(outcome))
+		}
+	}
+	for _, s := range plan.MirrorSites() {
+		if s.Daemon.Run == plans.RunProcess {
+			m.starts.WithLabelValues(label(plan.Name), label(s.Name))
+		}
+	}
 	var channels []string
 	for i := range plan.Notifications.Channels {
 		channel := &plan.Notifications.Channels[i]
@@ -125,7 +141,7 @@ func (m *Metrics) Forget(plan string) {
 	m.mu.Unlock()
 	for _, family := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
-	}{m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging, m.transitions, m.runs, m.notifications, m.waiting} {
+	}{m.checkSeconds, m.checkErrors, m.checkEnded, m.checkSuccess, m.checkNext, m.leaseHeld, m.hanging, m.transitions, m.runs, m.notifications, m.starts, m.waiting} {
 		family.DeletePartialMatch(prometheus.Labels{"plan": label(plan)})
 	}
 }
@@ -134,6 +150,9 @@ func (m *Metrics) Forget(plan string) {
 // report says, at once: an image that it does not have loses its series. The
 // report is not kept.
 func (m *Metrics) Saw(report *orchestrator.StatusReport) { m.observed.saw(report) }
+
+// Told replaces all that is told of what the last check found worth telling.
+func (m *Metrics) Told(plan string, all []alert.Signal) { m.observed.told(plan, all) }
 
 // Verified notes when an image's copies were last proven identical.
 func (m *Metrics) Verified(plan string, image replay.ImageRef, at time.Time) {
@@ -197,9 +216,14 @@ func (m *Metrics) sent(plan, channel, kind string) (taken, failed prometheus.Cou
 	return m.notifications.WithLabelValues(plan, channel, kind, "sent"), m.notifications.WithLabelValues(plan, channel, kind, "failed")
 }
 
-// RunSeen counts a run that has ended, or has stopped and wants to be resumed.
+// RunSeen counts a run that has ended.
 func (m *Metrics) RunSeen(plan string, runbook orchestrator.Runbook, outcome orchestrator.RunOutcome) {
 	m.runs.WithLabelValues(label(plan), label(string(runbook)), label(string(outcome))).Inc()
+}
+
+// Started counts a start of rbd-mirror by this process, whether or not it went well.
+func (m *Metrics) Started(plan, site string) {
+	m.starts.WithLabelValues(label(plan), label(site)).Inc()
 }
 
 // Abandoned tells how many calls to a site hang, although they were given up.

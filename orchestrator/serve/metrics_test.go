@@ -64,6 +64,7 @@ func filled() *serve.Metrics {
 	one.Halt, one.Run = "halt-1", "run-1"
 	one.Problems = []replay.Problem{{Code: replay.ProblemRPOExceeded, Severity: replay.SeverityCritical, Site: "b"}}
 	m.Saw(report(one))
+	m.Told("databases", []alert.Signal{{Code: orchestrator.SignalCopiesDiffer, Severity: alert.Critical, Site: "b", Image: "rbd/blue/vm-1"}})
 	m.Watch(&plans.Plan{Name: "databases", Notifications: plans.Notifications{Channels: []plans.Channel{{Name: "chat", Type: plans.ChannelSlack}, {Name: "dead-man", Type: plans.ChannelHeartbeat}}}})
 	m.Verified("databases", one.Ref, noon)
 	m.Moved("databases", replay.Replaying, replay.Lagging)
@@ -74,6 +75,7 @@ func filled() *serve.Metrics {
 	m.Waiting("databases", map[string]int{"chat": 1})
 	m.RunSeen("databases", orchestrator.Switchover, orchestrator.RunDone)
 	m.Abandoned("databases", "a", 3)
+	m.Started("databases", "b")
 	m.Drilled("databases", &reports.Summary{
 		Name: "nightly", Began: noon, Seconds: 60, Verdict: reports.Passed, Achieved: reports.Achieved{RPOSeconds: value(2.5), RTOSeconds: value(50.0)},
 	})
@@ -205,6 +207,23 @@ drover_site_up{site=a} 1
 drover_site_up{site=b} 0`, append(names, "drover_problem_images")...)
 }
 
+// TestTold: what the watch finds is counted by image, and gone with the check that does
+// not find it.
+func TestTold(t *testing.T) {
+	m := serve.NewMetrics(build)
+	stuck := func(image string) alert.Signal {
+		return alert.Signal{Code: orchestrator.SignalReplayStuck, Severity: alert.Warning, Site: "b", Image: image}
+	}
+	m.Told("databases", []alert.Signal{stuck("rbd/vm-1"), stuck("rbd/vm-2"), stuck("rbd/vm-2"), {Code: orchestrator.SignalCannotAct, Severity: alert.Critical}})
+	expect(t, m, `
+drover_signals{code=replay-stuck,severity=warning,site=b} 2
+drover_signals{code=watch-cannot-act,severity=critical,site=} 1`, "drover_signals")
+	m.Told("databases", []alert.Signal{stuck("rbd/vm-1")})
+	expect(t, m, "drover_signals{code=replay-stuck,severity=warning,site=b} 1", "drover_signals")
+	m.Told("databases", nil)
+	expect(t, m, "", "drover_signals")
+}
+
 // TestVerifiedOutOfSight: a site that is silent for one check makes nobody
 // forget when an image was proven; a check that sees all of them does.
 func TestVerifiedOutOfSight(t *testing.T) {
@@ -229,7 +248,7 @@ func TestCounters(t *testing.T) {
 	m.Sent("databases", "chat", "opened", failure)
 	m.Sent("databases", "chat", "opened", nil)
 	m.Moved("databases", replay.Replaying, replay.SplitBrain)
-	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunStuck)
+	m.RunSeen("databases", orchestrator.Failover, orchestrator.RunAborted)
 	m.Abandoned("databases", "a", 2)
 	m.Abandoned("others", "a", 5)
 	m.Waiting("databases", map[string]int{"chat": 3, "mail": 0})
@@ -244,7 +263,7 @@ drover_notifications_total{channel=chat,kind=opened,result=sent} 1
 drover_notifications_waiting{channel=chat} 3
 drover_notifications_waiting{channel=mail} 0
 drover_pool_full_seconds{pool=rbd,site=a} 3600
-drover_runs_total{outcome=stuck,runbook=failover} 1
+drover_runs_total{outcome=aborted,runbook=failover} 1
 drover_site_abandoned_calls{site=a} 2
 drover_site_abandoned_calls{site=a} 5
 drover_transitions_total{from=replaying,to=split-brain} 1`,

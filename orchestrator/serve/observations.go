@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/replay"
 )
 
@@ -23,6 +24,7 @@ type observations struct {
 // planFacts are what is told of one plan. What seen points to never changes.
 type planFacts struct {
 	seen     *sight
+	signals  map[problem]int // images, or 1
 	verified map[replay.ImageRef]time.Time
 }
 
@@ -81,6 +83,27 @@ func (o *observations) saw(report *orchestrator.StatusReport) {
 	if len(report.Summary.Silent) == 0 { // else an image may only be out of sight
 		facts.verified = seen.only(facts.verified)
 	}
+}
+
+func (o *observations) told(plan string, all []alert.Signal) {
+	images := map[problem]map[string]bool{}
+	for i := range all {
+		s := &all[i]
+		p := problem{s.Site, s.Code, string(s.Severity)}
+		if images[p] == nil {
+			images[p] = map[string]bool{}
+		}
+		if s.Image != "" {
+			images[p][s.Image] = true
+		}
+	}
+	counts := make(map[problem]int, len(images))
+	for p, of := range images {
+		counts[p] = max(len(of), 1)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.of(plan).signals = counts
 }
 
 func (o *observations) proven(plan string, image replay.ImageRef, at time.Time) {
