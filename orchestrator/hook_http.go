@@ -119,7 +119,7 @@ func hookRequest(call *plans.HTTPCall, facts *HookFacts) (*http.Request, secrets
 // hookTransport is the standard one, but keeps no connection: calls are rare.
 func hookTransport() *http.Transport {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+	if standard, ok := http.DefaultTransport.(interface{ Clone() *http.Transport }); ok {
 		transport = standard.Clone()
 	}
 	transport.DisableKeepAlives = true

@@ -121,7 +121,7 @@ var codes = map[Code]string{
 	CodeBadProgram:   "a program is neither an absolute path nor a bare name",
 	CodeBadText:      "a text has characters that it must not have",
 	CodeBadURL:       "an address is not an http or https URL",
-	CodeBadAddress:   "an address is not host:port, or not a mail address",
+	CodeBadAddress:   "an address is not host:port, not a mail address, or not as its service wants it",
 	CodeBadCron:      "a cron line is broken",
 	CodeNeverFires:   "a cron line never comes true",
 	CodeBadZone:      "a time zone is not in the IANA list",

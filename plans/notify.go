@@ -22,9 +22,9 @@ func (n *Notifications) AnswerTime() time.Duration { return cmp.Or(n.AnswerWithi
 // on the type; see channelKeys.
 type Channel struct {
 	Name    string   `yaml:"name" required:"true" is:"name" doc:"name of the channel"`
-	Type    string   `yaml:"type" required:"true" enum:"slack,slack-webhook,webhook,pagerduty,email,heartbeat" doc:"kind of channel"`
+	Type    string   `yaml:"type" required:"true" enum:"slack,slack-webhook,webhook,pagerduty,email,heartbeat,shoutrrr" doc:"kind of channel"`
 	Target  string   `yaml:"target" is:"line" doc:"Slack channel, best by its id, or e-mail addresses separated by commas (slack, email)"`
-	URL     Secret   `yaml:"url" doc:"address (slack-webhook, webhook, heartbeat)"`
+	URL     Secret   `yaml:"url" doc:"address (slack-webhook, webhook, heartbeat), or that of a service, such as ntfy://ntfy.sh/TOPIC (shoutrrr)"`
 	Token   Secret   `yaml:"token" doc:"bot token (slack; scopes chat:write and, so that nothing is posted twice, channels:history or groups:history), routing key (pagerduty)"`
 	App     Secret   `yaml:"app_token" doc:"app-level token for buttons by Socket Mode (slack; scope connections:write)"`
 	Signing Secret   `yaml:"signing_key" doc:"key that signs each call (webhook)"`
@@ -48,6 +48,7 @@ const (
 	ChannelPagerDuty    = "pagerduty"
 	ChannelEmail        = "email"
 	ChannelHeartbeat    = "heartbeat"
+	ChannelShoutrrr     = "shoutrrr"
 )
 
 // channelKeys says which keys each type of channel needs and which others it
@@ -59,6 +60,7 @@ var channelKeys = map[string]struct{ needs, may []string }{
 	ChannelPagerDuty:    {needs: []string{"token"}},
 	ChannelEmail:        {needs: []string{"target", "smtp", "from"}, may: []string{"login", "password"}},
 	ChannelHeartbeat:    {needs: []string{"url"}},
+	ChannelShoutrrr:     {needs: []string{"url"}},
 }
 
 // Route sends messages of some severities to channels.

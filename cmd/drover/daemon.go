@@ -64,6 +64,9 @@ func loadAll(files []string) (all []*plans.Plan, err error) {
 	var errs []error
 	for _, file := range files {
 		plan, err := loadPlan(file)
+		if err == nil {
+			err = checkChannels(plan)
+		}
 		if full, e := filepath.Abs(file); err == nil && e == nil {
 			plan.File = full
 		}

@@ -96,3 +96,23 @@ func channelsOf(plan *plans.Plan, names []string) ([]plans.Channel, error) {
 	}
 	return chosen, nil
 }
+
+// checkChannels finds the mistakes of a plan that only the secrets of its channels can
+// tell, as far as those can be read here.
+func checkChannels(plan *plans.Plan) error {
+	var mistakes plans.Errors
+	for i, c := range plan.Notifications.Channels {
+		if err := notify.Check(c); err != nil {
+			path := fmt.Sprintf("notifications.channels[%d].url", i)
+			at := plan.Source[path]
+			mistakes = append(mistakes, plans.Diagnostic{
+				File: plan.File, Line: at.Line, Column: at.Column, Code: plans.CodeBadAddress, Path: path,
+				What: fmt.Sprintf("channel %s: %v", c.Name, err), Instead: "drover plan reference names the keys, and README.md the services",
+			})
+		}
+	}
+	if len(mistakes) == 0 {
+		return nil
+	}
+	return mistakes
+}

@@ -33,6 +33,6 @@ func TestScripts(t *testing.T) {
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "plan.yaml"), plan, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mask": mask, "waitfor": waitFor, "until": until, "capture": capture},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "mask": mask, "waitfor": waitFor, "until": until, "capture": capture, "ntfy": ntfy},
 	})
 }

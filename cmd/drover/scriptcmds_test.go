@@ -4,6 +4,9 @@ package main
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -33,6 +36,27 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// ntfy is a server of that service, which answers with a status each time; PUSH is the
+// address of a topic of it: ntfy STATUS….
+func ntfy(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ntfy STATUS…")
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path != "/t0pic-t0pic" || !strings.Contains(string(body), "This is a test of the channel push") || len(args) == 0 {
+			http.Error(w, "unexpected", http.StatusTeapot)
+			return
+		}
+		status, _ := strconv.Atoi(args[0])
+		args = args[1:]
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "{}")
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("PUSH", strings.Replace(server.URL, "http://", "ntfy://", 1)+"/t0pic-t0pic?scheme=http")
 }
 
 // waitFor waits until a file has been replaced so many times, or half a minute

@@ -37,7 +37,7 @@ import (
 // secretNames are all secrets of leakyPlan, and the service that may hear of each.
 var secretNames = map[string]string{
 	"bot": "slack.test", "app": "slack.test", "hook": "hook.test", "sign": "", "incoming": "incoming.test",
-	"pager": "pager.test", "mailword": "127.0.0.1", "pulse": "pulse.test", "badaddress": "", "header": "", "fencer": "",
+	"pager": "pager.test", "mailword": "127.0.0.1", "pulse": "pulse.test", "topic": "ntfy.test", "room": "matrix.test", "badservice": "", "badaddress": "", "header": "", "fencer": "",
 }
 
 // secretOf is one that can be told wherever it shows, and however it is written.
@@ -69,6 +69,9 @@ notifications:
     - {name: pager, type: pagerduty, token: {env: PAGER}}
     - {name: mail, type: email, target: duty@example.org, smtp: "127.0.0.1:25", from: drover@example.org, login: drover, password: {env: MAILWORD}}
     - {name: pulse, type: heartbeat, url: {env: PULSE}}
+    - {name: push, type: shoutrrr, url: {env: TOPIC}}
+    - {name: room, type: shoutrrr, url: {env: ROOM}}
+    - {name: badpush, type: shoutrrr, url: {env: BADSERVICE}}
     - {name: bad, type: webhook, url: {env: BADADDRESS}}
     - {name: gone, type: webhook, url: {file: /nonexistent/gone}}
 `
@@ -89,6 +92,9 @@ func leaky(t *testing.T, hookServer string) string {
 	for _, name := range []string{"sign", "pager", "mailword", "header", "fencer"} {
 		t.Setenv(strings.ToUpper(name), secretOf(name))
 	}
+	t.Setenv("TOPIC", "ntfy://duty:"+url.PathEscape(secretOf("topic"))+"@ntfy.test/"+url.PathEscape(secretOf("topic"))+"?scheme=http")
+	t.Setenv("ROOM", "matrix://duty:"+url.PathEscape(secretOf("room"))+"@matrix.test/?disableTLS=yes&rooms=!room:matrix.test")
+	t.Setenv("BADSERVICE", secretOf("badservice")[:len("S3CR3T-badservice-x")]+"://host/"+url.PathEscape(secretOf("badservice")))
 	t.Setenv("BADADDRESS", "http://bad.test:port/%zz"+secretOf("badaddress"))
 	return strings.NewReplacer("HOOKSERVER", hookServer, "APPFILE", filepath.Join(dir, "app")).Replace(leakyPlan)
 }
@@ -111,7 +117,7 @@ var fashions = []string{"", "400", "401", "403", "404", "429", "500", "503", "si
 
 func newVillage(t *testing.T) *village {
 	v := &village{t: t, heard: map[string][]string{}, bodies: map[string][]string{}}
-	for _, host := range []string{"slack.test", "hook.test", "incoming.test", "pager.test", "pulse.test"} {
+	for _, host := range []string{"slack.test", "hook.test", "incoming.test", "pager.test", "pulse.test", "ntfy.test", "matrix.test"} {
 		server := &http.Server{Handler: http.HandlerFunc(v.answer), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo), ReadHeaderTimeout: time.Minute}
 		listener := v.net.Listen(host + ":80")
 		go func() { _ = server.Serve(listener) }()
@@ -187,8 +193,10 @@ func (v *village) answer(w http.ResponseWriter, r *http.Request) {
 		raw("HTTP/1.1 400 " + echo + "\r\n\r\n")
 	case strings.HasSuffix(r.URL.Path, "apps.connections.open"):
 		_, _ = fmt.Fprintf(w, `{"ok":true,"url":"ws://slack.test:80/%s"}`, url.PathEscape(secretOf("app")))
+	case strings.HasSuffix(r.URL.Path, "/login"):
+		_, _ = fmt.Fprintf(w, `{"flows":[{"type":"m.login.password"}],"access_token":%q}`, secretOf("room"))
 	default:
-		_, _ = io.WriteString(w, `{"ok":true,"channel":"C0","ts":"1.000001"}`)
+		_, _ = io.WriteString(w, `{"ok":true,"channel":"C0","ts":"1.000001","room_id":"!room:matrix.test"}`)
 	}
 }
 
@@ -380,7 +388,7 @@ func TestNoSecretLeaks(t *testing.T) {
 	})
 	said := lines.String()
 	clean(t, "the log", said)
-	for _, want := range []string{"message not taken", "a fault of the program", "too many messages", "redirects to another place", "url in env BADADDRESS", "no such file", "not you", "it is tried again"} {
+	for _, want := range []string{"message not taken", "a fault of the program", "too many messages", "redirects to another place", "url in env BADADDRESS", "does not begin with a service", "no such file", "not you", "it is tried again"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the log has nothing of %q", want)
 		}
@@ -394,7 +402,7 @@ func (v *village) told(t *testing.T) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	hosts := slices.Sorted(maps.Keys(v.heard))
-	if len(hosts) != 6 {
+	if len(hosts) != 8 {
 		t.Fatalf("only %v were called", hosts)
 	}
 	for _, host := range hosts {
@@ -406,7 +414,7 @@ func (v *village) told(t *testing.T) {
 		}
 		clean(t, "what "+host+" was told", strings.Join(v.heard[host], "\n"), own...)
 	}
-	for _, host := range []string{"hook.test", "incoming.test", "pulse.test"} { // whose secret is the address
+	for _, host := range []string{"hook.test", "incoming.test", "pulse.test", "ntfy.test"} { // whose secret is the address
 		clean(t, "a message to "+host, strings.Join(v.bodies[host], "\n"))
 	}
 	if len(v.mails) == 0 {
@@ -462,7 +470,17 @@ func (v *village) evil(t *testing.T) {
 		}
 		seen["pager"]++
 	}
-	if len(seen) != 3 {
+	for _, host := range []string{"ntfy.test", "matrix.test"} {
+		for _, body := range v.bodies[host] {
+			if strings.Contains(body, "<!channel") || strings.Contains(body, "<@U1") || strings.Contains(body, "*x*") {
+				t.Errorf("%s is told %s", host, body)
+			}
+			if strings.Contains(body, "channel>") || strings.Contains(body, `channel\u003e`) {
+				seen[host]++
+			}
+		}
+	}
+	if len(seen) != 5 {
 		t.Errorf("told: %v", seen)
 	}
 }

@@ -25,7 +25,7 @@ const (
 // answer and leaves the host it was told to call for no other.
 func newHTTP(o Options) *http.Client {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+	if standard, ok := http.DefaultTransport.(interface{ Clone() *http.Transport }); ok {
 		transport = standard.Clone()
 	}
 	transport.DisableKeepAlives = true

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/drover-io/drover/plans"
@@ -17,6 +18,8 @@ const (
 	// minPart is the length from which a part of a secret address is hidden by
 	// itself: a short one is no token, but may be part of any word.
 	minPart = 6
+	// minLogin is the same for who logs in at a service.
+	minLogin = 3
 )
 
 // keys are the secrets of a channel while a message is sent.
@@ -70,7 +73,7 @@ func reveal(c plans.Channel) (*keys, error) {
 	parsed, err := url.Parse(strings.TrimSpace(address))
 	if err != nil { // the error holds the address
 		err = errors.New("it is no address")
-	} else if (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
+	} else if c.Type != plans.ChannelShoutrrr && (parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "") {
 		err = errors.New("it is no http or https address")
 	}
 	if err != nil {
@@ -78,7 +81,17 @@ func reveal(c plans.Channel) (*keys, error) {
 	}
 	k.url = parsed
 	k.addParts(parsed)
+	if c.Type == plans.ChannelShoutrrr {
+		k.addService(parsed)
+	}
 	return k, nil
+}
+
+// copied are the same keys, which may be added to apart.
+func (k *keys) copied() *keys {
+	other := *k
+	other.hidden = slices.Clone(k.hidden)
+	return &other
 }
 
 // add hides a secret, however it may be written.
@@ -87,7 +100,8 @@ func (k *keys) add(secret string) {
 		return
 	}
 	encoded := base64.StdEncoding.EncodeToString([]byte(secret))
-	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), encoded} {
+	quoted := strings.Trim(strconv.Quote(secret), `"`)
+	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), encoded, quoted} {
 		if !slices.Contains(k.hidden, form) {
 			k.hidden = append(k.hidden, form)
 		}
@@ -110,6 +124,32 @@ func (k *keys) addParts(address *url.URL) {
 	}
 	for _, part := range parts {
 		if len(part) >= minPart {
+			k.add(part)
+		}
+	}
+}
+
+// addService hides what only addresses of services keep keys in: a host that is none,
+// short parts of who logs in, and words of an option, such as of a header or a list.
+func (k *keys) addService(address *url.URL) {
+	name, _, _ := strings.Cut(address.Scheme, "+")
+	parts := strings.Split(address.EscapedPath(), "/")
+	for _, values := range address.Query() {
+		for _, value := range values {
+			parts = append(parts, strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,;:!@#", r) })...)
+		}
+	}
+	if services[name].keyHost {
+		parts = append(parts, address.Host, address.Hostname())
+	}
+	for _, part := range parts {
+		if len(part) >= minPart {
+			k.add(part)
+		}
+	}
+	password, _ := address.User.Password()
+	for _, part := range []string{address.User.Username(), password, address.User.Username() + ":" + password} {
+		if len(part) >= minLogin {
 			k.add(part)
 		}
 	}

@@ -1,6 +1,6 @@
 // Package notify delivers the messages of package alert: to Slack, to webhooks,
-// to PagerDuty, by e-mail, and as heartbeats. It knows how each of them wants a
-// message, and nothing of what the messages are about: when somebody is told, and
+// to PagerDuty, by e-mail, as heartbeats, and to all that the library shoutrrr
+// reaches. It knows how each of them wants a message, and nothing of what the messages are about: when somebody is told, and
 // whether a message is tried again, is decided elsewhere. Secrets are read when a
 // message is sent and forgotten after it; no error shows one.
 package notify
@@ -99,6 +99,8 @@ func Open(c plans.Channel, o Options) (alert.Channel, error) {
 		s, err = newEmailSender(c, o)
 	case plans.ChannelHeartbeat:
 		s = &heartbeatSender{client: newHTTP(o)}
+	case plans.ChannelShoutrrr:
+		s = newShoutrrrSender(o)
 	default:
 		err = fmt.Errorf("type %q is not known", c.Type)
 	}

@@ -42,6 +42,10 @@ func secretChannels(t *testing.T, address string) []plans.Channel {
 		{Name: "x", Type: plans.ChannelPagerDuty, Token: token},
 		{Name: "x", Type: plans.ChannelEmail, Target: "a@example.com", From: "a@example.com", SMTP: host, Login: "drover", Secret: token},
 		{Name: "x", Type: plans.ChannelHeartbeat, URL: full},
+		{Name: "x", Type: plans.ChannelShoutrrr, URL: kept(t, "generic+http://"+host+"/services/"+secretInPath+"?@Authorization="+url.QueryEscape("Bearer "+knownSecret))},
+		{Name: "x", Type: plans.ChannelShoutrrr, URL: kept(t, "ntfy://duty:"+url.QueryEscape(knownSecret)+"@"+host+"/"+secretInPath+"?scheme=http")},
+		{Name: "x", Type: plans.ChannelShoutrrr, URL: kept(t, "matrix://duty:"+url.QueryEscape(knownSecret)+"@"+host+"/?disableTLS=yes&rooms=!"+secretInPath+":matrix.test")},
+		{Name: "x", Type: plans.ChannelShoutrrr, URL: kept(t, "mattermost://drover@"+host+"/"+secretInPath+url.PathEscape(strings.ReplaceAll(knownSecret, "/", ""))+"?disabletls=yes")},
 	}
 }
 
@@ -191,7 +195,7 @@ func TestNoSecretShows(t *testing.T) {
 	try("no such host", "http://drover-test.invalid:80")
 	try("no host", "http://")
 	try("bad port", "http://127.0.0.1:99999")
-	if failed < 120 {
+	if failed < 200 {
 		t.Errorf("only %d calls have failed", failed)
 	}
 }
@@ -205,7 +209,7 @@ func TestNoSecretShowsOfAddresses(t *testing.T) {
 		"password": kept(t, "http://drover:"+url.QueryEscape(knownSecret)+"@127.0.0.1:1/"), "port": kept(t, "http://h:"+knownSecret),
 		"gone": gone, "empty": kept(t, ""),
 	} {
-		for _, kind := range []string{plans.ChannelSlackWebhook, plans.ChannelWebhook, plans.ChannelHeartbeat} {
+		for _, kind := range []string{plans.ChannelSlackWebhook, plans.ChannelWebhook, plans.ChannelHeartbeat, plans.ChannelShoutrrr} {
 			m := splitBrain()
 			if kind == plans.ChannelHeartbeat {
 				m.Kind = alert.Beat

@@ -145,7 +145,7 @@ func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, 
 	defer done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	waiting := make(chan heard, maxWaiting)
+	waiting := make(chan pressed, maxWaiting)
 	var beside parallel.Group
 	beside.Go(func() { // so that a long answer delays no connection
 		defer cancel()
@@ -158,14 +158,14 @@ func (l *Listener) Listen(ctx context.Context, press func(Press) (reply string, 
 	beside.Wait()
 }
 
-// heard is what Slack has told of, with the keys to answer it.
-type heard struct {
+// pressed is what Slack has told of, with the keys to answer it.
+type pressed struct {
 	slack.InteractionCallback
 	keys *keys
 }
 
 // stayConnected connects again and again until ctx ends.
-func (l *Listener) stayConnected(ctx context.Context, waiting chan<- heard) {
+func (l *Listener) stayConnected(ctx context.Context, waiting chan<- pressed) {
 	for pause := listenAgain; ; pause = min(2*pause, maxPause) {
 		began := time.Now()
 		k, err := l.listen(ctx, waiting)
@@ -208,7 +208,7 @@ func (l *Listener) warn(k *keys, message string, err error) {
 }
 
 // listen listens until Slack can be reached no more.
-func (l *Listener) listen(ctx context.Context, waiting chan<- heard) (*keys, error) {
+func (l *Listener) listen(ctx context.Context, waiting chan<- pressed) (*keys, error) {
 	k, err := reveal(l.places[0].Channel)
 	if err != nil {
 		return k, err
@@ -247,7 +247,7 @@ func outliving(ctx context.Context, by time.Duration) (longer context.Context, d
 
 // route acknowledges what Slack says at once, for it waits 3 s only, and passes
 // presses on. It returns why Slack could not be called, or is to be left alone a while.
-func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- heard) error {
+func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys, waiting chan<- pressed) error {
 	var connected time.Time
 	for {
 		var event socketmode.Event
@@ -279,7 +279,7 @@ func (l *Listener) route(ctx context.Context, client *socketmode.Client, k *keys
 			continue
 		}
 		select {
-		case waiting <- heard{callback, k}:
+		case waiting <- pressed{callback, k}:
 		default:
 			l.warn(k, "a press of a Slack button is not heard", errors.New("too many wait"))
 		}
