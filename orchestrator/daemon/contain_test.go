@@ -137,12 +137,17 @@ func TestPanicOfAChannel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var broken atomic.Bool
 		var s *stage
+		known := make(chan struct{})
 		p, end := newPair(t, shop, func(o *Options) {
 			o.Channel = func(c plans.Channel, _ notify.Options) (alert.Channel, error) {
-				return brokenTaker{func() taker { return taker{s, c.Name} }, &broken}, nil
+				return brokenTaker{c.Name, func() taker {
+					<-known // it may be told of something before the stage stands
+					return taker{s, c.Name}
+				}, &broken}, nil
 			}
 		})
 		s = p.stage
+		close(known)
 		defer end()
 		broken.Store(true)
 		p.world.StopDaemon("b")
@@ -160,11 +165,12 @@ func TestPanicOfAChannel(t *testing.T) {
 
 // brokenTaker panics while it is broken.
 type brokenTaker struct {
+	name   string
 	of     func() taker
 	broken *atomic.Bool
 }
 
-func (b brokenTaker) Name() string { return b.of().name }
+func (b brokenTaker) Name() string { return b.name }
 
 func (b brokenTaker) Send(ctx context.Context, m alert.Message, last alert.Receipt) (alert.Receipt, error) {
 	if b.broken.Load() {
