@@ -594,7 +594,7 @@ func stormDays() uint64 {
 	if testing.Short() {
 		return 1
 	}
-	return 4
+	return 2
 }
 
 // TestStorm has days pass on which everything goes wrong, and holds what was told
