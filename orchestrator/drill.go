@@ -118,6 +118,8 @@ type drill struct {
 	total  int
 	green  time.Time // when the last check was
 	placed map[replay.Pool]bool
+	// unreleased are the groups whose hooks after them have failed, in words.
+	unreleased []string
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -266,16 +268,18 @@ func (d *drill) waves() (out [][][]*drillUnit) {
 // the report; other units go on.
 func (d *drill) bringUp(ctx context.Context, u *drillUnit) {
 	defer d.step(1)
-	err := d.hooksOfGroup(ctx, plans.BeforeGroup, u)
-	if err == nil {
+	err := d.held(ctx, u, func() error {
 		if d.lost {
-			err = d.copyUnit(ctx, u)
-		} else {
-			err = d.cloneUnit(ctx, u)
+			return nil
 		}
-	}
-	if err == nil {
-		err = d.hooksOfGroup(ctx, plans.AfterGroup, u)
+		return d.snapshots(ctx, u)
+	})
+	switch {
+	case err != nil:
+	case d.lost:
+		err = d.copyUnit(ctx, u)
+	default:
+		err = d.cloneUnit(ctx, u)
 	}
 	if err != nil {
 		if u.group != "" {

@@ -75,6 +75,7 @@ func (d *drill) measure() {
 // wrong is what was found wrong, in words.
 func (d *drill) wrong() (out []string) {
 	r := &d.report
+	out = append(out, d.unreleased...)
 	count := func(n int, one, many, first string) {
 		switch {
 		case n == 1:

@@ -207,7 +207,8 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLe
 		return nil, errors.Join(err, ledger.Close(ctx))
 	}
 	own := digest(plan.Name)
-	left := sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
+	left := makeUp(lease.Context(), plan, ledger)
+	left = append(left, sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })...)
 	return left, errors.Join(lease.Release(ctx), ledger.Close(ctx))
 }
 

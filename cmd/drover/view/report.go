@@ -165,10 +165,7 @@ func (v *Swept) Table(w io.Writer, p Palette) error {
 	g := grid{header: []string{"drill", "site", "what", "removed", "note"}}
 	for i := range v.Left {
 		l := &v.Left[i]
-		what, removed := l.Image.String(), "no"
-		if l.Snapshot != "" {
-			what += "@" + l.Snapshot
-		}
+		what, removed := l.What(), "no"
 		if l.Removed {
 			removed = "yes"
 		}
