@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/drover-io/drover/orchestrator/report"
@@ -43,6 +44,9 @@ func (d *drill) finish(err error) {
 	}
 	var skipped errSkipped
 	wrong := d.wrong()
+	if err == nil {
+		wrong = append(wrong, d.unproven()...)
+	}
 	switch {
 	case errors.As(err, &skipped):
 		r.Verdict, r.Why = report.Skipped, oneLine(err.Error())
@@ -57,19 +61,60 @@ func (d *drill) finish(err error) {
 	}
 }
 
-// measure works out what was achieved.
+// measure works out what was achieved: the RPO of the oldest data, and the RTO once
+// all that was to be checked is green. What is not known of one is not known at all.
 func (d *drill) measure() {
 	r := &d.report
+	green := !d.green.IsZero()
+	var oldest *float64
+	known := len(r.Images) > 0
 	for i := range r.Images {
-		if age := r.Images[i].RPOSeconds; age != nil && (r.Achieved.RPOSeconds == nil || *age > *r.Achieved.RPOSeconds) {
-			worst := *age
-			r.Achieved.RPOSeconds = &worst
+		m := &r.Images[i]
+		green = green && m.Verdict == report.Passed
+		known = known && m.RPOSeconds != nil
+		if known && (oldest == nil || *m.RPOSeconds > *oldest) {
+			worst := *m.RPOSeconds
+			oldest = &worst
 		}
 	}
-	if !d.green.IsZero() {
+	if known {
+		r.Achieved.RPOSeconds = oldest
+	}
+	for i := range r.Checks {
+		green = green && (r.Checks[i].Verdict == report.Passed || r.Checks[i].Verdict == report.Skipped)
+	}
+	for k := range d.checks {
+		green = green && d.checks[k].made
+	}
+	if green {
 		took := max(seconds(d.green.Sub(r.Began)), 0)
 		r.Achieved.RTOSeconds = &took
 	}
+}
+
+// unproven is what a drill that has come to its end does not show, in words: one that
+// shows nothing has not passed.
+func (d *drill) unproven() (out []string) {
+	r := &d.report
+	if !slices.ContainsFunc(r.Checks, func(c report.Check) bool { return c.Verdict == report.Passed || c.Verdict == report.Failed }) {
+		why := "there was none"
+		if len(r.Checks) > 0 {
+			why = "the first: " + r.Checks[0].Why
+		}
+		out = append(out, "no check was made, so that nothing shows that the images would serve; "+why)
+	}
+	measures := r.Measures()
+	for i := range measures {
+		m := &measures[i]
+		switch {
+		case m.Outcome != report.Unmeasured:
+		case m.Name == "RPO":
+			out = append(out, "RPO: it is not known of when the data of every image are, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+		case d.green.IsZero() || len(d.wrong()) == 0:
+			out = append(out, "RTO: not every check is green, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+		}
+	}
+	return out
 }
 
 // wrong is what was found wrong, in words.

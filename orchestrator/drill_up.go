@@ -143,6 +143,23 @@ func (d *drill) copyUnit(ctx context.Context, u *drillUnit) error {
 	})
 }
 
+// heldSince is a moment of which a copy whose primary is away holds all, by the
+// primary's clock: what its daemon last said. The copy's own snapshots tell when they
+// were brought, which may be long after. In journal mode it is known only where the
+// copy lacked nothing.
+func heldSince(copied *replay.SecondaryVerdict) (at time.Time, known bool) {
+	if copied == nil || copied.Report == nil || copied.Report.Progress == nil {
+		return at, false
+	}
+	switch p := copied.Report.Progress; {
+	case p.LocalSnapshot != nil:
+		return p.LocalSnapshot.UTC(), true
+	case p.EntriesBehind != nil && *p.EntriesBehind == 0 && !copied.Report.Updated.IsZero():
+		return copied.Report.Updated.UTC(), true
+	}
+	return at, false
+}
+
 // copyImage copies the newest whole state of an image: in snapshot mode its newest
 // complete mirror snapshot, to which a failover would go back, too; in journal mode
 // what is replayed.
@@ -162,10 +179,13 @@ func (d *drill) copyImage(ctx context.Context, i *drillImage) (note string, err 
 			return "", errors.New("no mirror snapshot is whole")
 		}
 		snapshot = whole.Name
+	}
+	if taken, known := heldSince(i.stand.copyAt(d.to)); known {
 		d.made.Lock()
-		taken := whole.Created.UTC()
 		d.report.Images[i.at].Taken = &taken
 		d.made.Unlock()
+	} else {
+		d.notef("%s: it is not known of when the data are that %s holds", i.ref, d.to)
 	}
 	from, err := site.OpenSnapshot(ctx, i.ref, snapshot)
 	if err != nil {

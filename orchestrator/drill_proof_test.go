@@ -1,0 +1,120 @@
+package orchestrator_test
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+// fails wants a drill to fail, for a reason.
+func (b *bed) fails(o orchestrator.DrillOptions, why string) *report.Report {
+	b.t.Helper()
+	r, err := b.immortal().drill(b.t.Context(), o)
+	if !errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Failed || !strings.Contains(r.Why, why) {
+		b.t.Fatalf("want %q: %v\n%s", why, err, shown(r))
+	}
+	return r
+}
+
+// TestDrillWithoutProof: a drill in which no check was made has not passed.
+func TestDrillWithoutProof(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir()) // no tools of file systems
+		b := moving(t, twoWay+`
+drills:
+  - {name: nightly, checks: [{name: fs, builtin: filesystem}], rto: 1s}
+`, 1)
+		r := b.fails(orchestrator.DrillOptions{}, "no check was made")
+		if m := r.Measures()[1]; m.Outcome != report.Unmeasured || !strings.Contains(r.Why, "RTO: ") {
+			t.Errorf("%+v\n%s", m, shown(r))
+		}
+	})
+}
+
+// TestDrillRTOAllGreen: the time to the last green check is one only where all are.
+func TestDrillRTOAllGreen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+drills:
+  - name: nightly
+    checks: [{name: r, builtin: readable}, {name: bad, per: drill, command: [/bin/sh, -c, "exit 1"]}]
+    rto: 1h
+`, 1)
+		if r := b.fails(orchestrator.DrillOptions{}, "1 check is not green: bad"); r.Achieved.RTOSeconds != nil {
+			t.Errorf("RTO %v s", *r.Achieved.RTOSeconds)
+		}
+	})
+}
+
+// TestDrillLostAge: with the primary gone, the age of the data is by its clock; where
+// it is not known, the objective is not met.
+func TestDrillLostAge(t *testing.T) {
+	t.Run("snapshot", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := moving(t, "rpo: 30m\n"+snapshotsTwoWay, 1)
+			b.world.StopDaemon("b")
+			_, err := b.world.Site("a").CreateMirrorSnapshot(t.Context(), ref("volume-0"))
+			b.must(err)
+			at := time.Now()
+			time.Sleep(3 * time.Hour)
+			b.world.StartDaemon("b")
+			time.Sleep(2 * time.Minute)
+			b.world.Vanish("a")
+			r := b.fails(orchestrator.DrillOptions{Scope: orchestrator.Scope{Images: []string{"volume-0"}}}, "RPO: the data were 10")
+			if got, want := r.Images[0].RPOSeconds, time.Since(at).Seconds(); got == nil || *got > want+1 || *got < want-60 {
+				t.Errorf("%v s old, truly %v s", got, want)
+			}
+		})
+	})
+	t.Run("journal", func(t *testing.T) {
+		for objective, verdict := range map[string]report.Verdict{"": report.Passed, "rpo: 1m\n": report.Failed} {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, objective+twoWay, 1)
+				b.world.Vanish("a")
+				time.Sleep(48 * time.Hour)
+				r, _ := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+				if r.Verdict != verdict || verdict == report.Failed && !strings.Contains(r.Why, "RPO: ") {
+					t.Error(shown(r))
+				}
+				if a := r.Achieved.RPOSeconds; a != nil && *a < (47*time.Hour).Seconds() {
+					t.Errorf("the data are said to be %v s old", *a)
+				}
+			})
+		}
+	})
+}
+
+// TestDrillCheckOfMissing: a check of all clones is not green where one did not come up.
+func TestDrillCheckOfMissing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+drills:
+  - name: nightly
+    checks: [{name: all, builtin: readable, per: drill}, {name: mine, per: drill, command: [/bin/sh, -c, "exit 0"]}]
+`, 3)
+		b.world.Inject(sim.Fault{Op: "CloneSnapshot", Object: "rbd/volume-1", Errno: syscall.EIO})
+		r := b.fails(orchestrator.DrillOptions{}, "1 image would not serve: rbd/volume-1")
+		for _, c := range r.Checks {
+			if c.Verdict != report.Failed || !strings.HasPrefix(c.Why, "it is green of 3 of 4 images only") {
+				t.Errorf("%+v", c)
+			}
+		}
+		if r.Achieved.RPOSeconds != nil || r.Achieved.RTOSeconds != nil {
+			t.Errorf("measured: %+v", r.Achieved)
+		}
+		b.wantClean()
+	})
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: all, builtin: readable, per: drill}]}]\n", 1)
+		b.world.Inject(sim.Fault{Op: "CloneSnapshot", Errno: syscall.EIO})
+		if r := b.fails(orchestrator.DrillOptions{}, "2 images would not serve"); r.Checks[0].Verdict != report.Skipped {
+			t.Errorf("%+v", r.Checks[0])
+		}
+	})
+}
