@@ -84,7 +84,7 @@ func (d *drill) await(ctx context.Context, i *drillImage) error {
 // brings its removal. Where replay was far behind with the snapshot, it will be so with
 // the removal.
 func (d *drill) awaitGone(ctx context.Context, i *drillImage) error {
-	_, err := d.lookUntil(ctx, i.ref, goneTime+2*i.awaited, func(_ context.Context, seen sighting) (string, error) {
+	_, err := d.lookUntil(ctx, i.ref, replicatedTime+2*i.awaited, func(_ context.Context, seen sighting) (string, error) {
 		copied, err := seen.at(d.to)
 		switch {
 		case errors.Is(err, replay.ErrNotFound):

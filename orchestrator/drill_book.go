@@ -191,10 +191,10 @@ type DrillLeft struct {
 	Image    replay.ImageRef `json:"image"`
 	Snapshot string          `json:"snapshot,omitempty"`
 	// Group, in place of an image: its hooks before it may hold its writers back still.
-	Group string `json:"group,omitempty"`
-	Until    time.Time       `json:"until"` // when it was to be gone
-	Removed  bool            `json:"removed"`
-	Note     string          `json:"note,omitempty"`
+	Group   string    `json:"group,omitempty"`
+	Until   time.Time `json:"until"` // when it was to be gone
+	Removed bool      `json:"removed"`
+	Note    string    `json:"note,omitempty"`
 
 	mark drillMark
 }

@@ -51,7 +51,7 @@ func (d *drill) finish(err error) {
 	case errors.As(err, &skipped):
 		r.Verdict, r.Why = report.Skipped, oneLine(err.Error())
 	case err != nil && len(wrong) == 0:
-		r.Verdict, r.Why = report.Aborted, oneLine(err.Error())
+		r.Verdict, r.Why = report.Aborted, oneLine(strings.Join(append([]string{err.Error()}, d.leftWords()...), "; "))
 	case err != nil:
 		r.Verdict, r.Why = report.Failed, oneLine(err.Error()+"; "+strings.Join(wrong, "; "))
 	case len(wrong) > 0:
@@ -92,8 +92,8 @@ func (d *drill) measure() {
 	}
 }
 
-// unproven is what a drill that has come to its end does not show, in words: one that
-// shows nothing has not passed.
+// unproven is what a drill that has come to its end does not show, and what it has left,
+// in words: one that shows nothing has not passed.
 func (d *drill) unproven() (out []string) {
 	r := &d.report
 	if !slices.ContainsFunc(r.Checks, func(c report.Check) bool { return c.Verdict == report.Passed || c.Verdict == report.Failed }) {
@@ -114,7 +114,16 @@ func (d *drill) unproven() (out []string) {
 			out = append(out, "RTO: not every check is green, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
 		}
 	}
-	return out
+	return append(out, d.leftWords()...)
+}
+
+// leftWords tell of what was not removed, if there is any.
+func (d *drill) leftWords() []string {
+	left := d.report.Left
+	if len(left) == 0 {
+		return nil
+	}
+	return []string{plural(uint64(len(left)), "thing was", "things were") + " not removed, the first: " + left[0]}
 }
 
 // wrong is what was found wrong, in words.
@@ -164,6 +173,8 @@ func (d *drill) err(err error) error {
 		return skipped.error
 	case d.report.Verdict == report.Failed:
 		return advise(fmt.Errorf("%w: %s", ErrDrillFailed, d.report.Why), "drover report FILE "+d.report.ID+" shows all of it")
+	case err != nil && len(d.report.Left) > 0:
+		return advise(fmt.Errorf("the drill was broken off: %w; %s", err, strings.Join(d.leftWords(), "")), "drover drill sweep "+shellLine(d.plan.File))
 	case err != nil:
 		return fmt.Errorf("the drill was broken off, and what it had made was removed: %w", err)
 	}

@@ -118,3 +118,60 @@ drills:
 		}
 	})
 }
+
+// TestDrillScope: what a person has chosen is in the report, which does not stand for
+// the plan's drill then.
+func TestDrillScope(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+groupedInWaves+"\ndrills: [{name: nightly}]\n", 3)
+		for want, o := range map[string]orchestrator.DrillOptions{
+			"":                         {Site: "b"},
+			"image volume-2, group db": {Scope: orchestrator.Scope{Images: []string{"volume-2"}, Groups: []string{"db"}}},
+			"wave first":               {Scope: orchestrator.Scope{Waves: []string{"first"}}},
+		} {
+			if s := report.Summarize(b.passes(o)); s.Scope != want || s.Whole() != (want == "") {
+				t.Errorf("scope %q, want %q", s.Scope, want)
+			}
+		}
+	})
+}
+
+// TestDrillTearDown: the removal takes the time that it takes; what is left after that is
+// told, all of it, and fails the drill.
+func TestDrillTearDown(t *testing.T) {
+	for name, c := range map[string]struct {
+		each time.Duration
+		want report.Verdict
+	}{"slow": {50 * time.Second, report.Passed}, "far too slow": {5 * time.Minute, report.Failed}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: size, builtin: size}]}]\n", 40)
+				p := b.immortal()
+				p.meanwhile(func(_ int64, call sim.Call) {
+					if call.Op == "RemoveImage" {
+						time.Sleep(c.each)
+					}
+				})
+				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				if r.Verdict != c.want || (err == nil) != (c.want == report.Passed) {
+					t.Errorf("%v\n%s", err, shown(r))
+				}
+				told := strings.Join(r.Left, "\n")
+				there := b.drillThings()
+				for _, thing := range there {
+					if _, what, _ := strings.Cut(thing, ":"); !strings.Contains(told, what+" at ") {
+						t.Errorf("%s is there, and not told", thing)
+					}
+				}
+				if (len(there) > 0) != (c.want == report.Failed) {
+					t.Errorf("%d things are there", len(there))
+				}
+				for _, s := range r.Steps {
+					if s.Name == "remove" && s.OK != (len(r.Left) == 0) {
+						t.Errorf("%+v", s)
+					}
+				}
+			})
+		})
+	}
+}

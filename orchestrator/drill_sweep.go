@@ -21,51 +21,84 @@ const (
 	tearDownAtOnce = 4
 )
 
-// tearDown removes all that the drill has made, also where ctx has ended.
+const (
+	// tearDownTime is how long the removal of what a drill has made may take at least,
+	// and tearDownEach what each image adds: a client that has a clone open may take
+	// that long to let go.
+	tearDownTime = 5 * time.Minute
+	tearDownEach = time.Minute
+)
+
+// tearDown removes all that the drill has made, also where ctx has ended. What is there
+// still, or is not known to be gone, is in the report.
 func (d *drill) tearDown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	images := all(d.units)
+	limit := tearDownTime + time.Duration(len(images))*tearDownEach/tearDownAtOnce
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w (%v)", errTearDown, limit))
 	defer cancel()
-	_ = d.timed("remove", "", "", func() (string, error) { return "", d.removeAll(ctx) })
+	_ = d.timed("remove", "", "", func() (string, error) {
+		d.removeAll(ctx, images)
+		d.made.Lock()
+		defer d.made.Unlock()
+		if n := len(d.report.Left); n > 0 {
+			return "", fmt.Errorf("%s left, the first: %s", plural(uint64(n), "thing is", "things are"), d.report.Left[0])
+		}
+		return "", nil
+	})
 }
 
-func (d *drill) removeAll(ctx context.Context) error {
-	var images []*drillImage
-	for _, u := range d.units {
-		images = append(images, u.images...)
-	}
-	errs := make([]error, len(images))
+// errTearDown: what a drill has made could not be removed within the time for that.
+var errTearDown = errors.New("the time for the removal is over")
+
+func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
+	reached := make([]bool, len(images))
 	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
-		i := images[k]
-		var clone, snapshot error
-		if i.cloned {
-			if site, err := d.sites.Site(d.to); err == nil {
-				clone = removeClone(ctx, site, i.clone, d.lost)
-			}
-		}
-		if i.snapshot {
-			snapshot = d.removeSnapshot(ctx, i)
-		}
-		if clone != nil {
-			d.leftf("%s at %s: %v", i.clone, d.to, clone)
-		}
-		if snapshot != nil {
-			d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.from, snapshot)
-		}
-		errs[k] = errors.Join(clone, snapshot)
+		reached[k] = true
+		d.removeImage(ctx, images[k])
 	})
 	var wg sync.WaitGroup
-	for _, i := range images {
-		if !i.snapshot || d.lost {
-			continue
+	for k, i := range images {
+		switch {
+		case !reached[k]:
+			d.unreached(ctx, i)
+		case i.removed && !d.lost:
+			wg.Go(func() {
+				if err := d.awaitGone(ctx, i); err != nil {
+					d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+				}
+			})
 		}
-		wg.Go(func() {
-			if err := d.awaitGone(ctx, i); err != nil {
-				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
-			}
-		})
 	}
 	wg.Wait()
-	return replay.OneLine(errs...)
+}
+
+// removeImage removes the clone of an image, and its snapshot at the primary.
+func (d *drill) removeImage(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		site, err := d.sites.Site(d.to)
+		if err == nil {
+			err = removeClone(ctx, site, i.clone, d.lost)
+		}
+		if err != nil {
+			d.leftf("%s at %s: %v", i.clone, d.to, err)
+		}
+	}
+	if i.snapshot {
+		err := d.removeSnapshot(ctx, i)
+		if i.removed = err == nil; err != nil {
+			d.leftf("%s@%s at %s, and so at %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, err)
+		}
+	}
+}
+
+// unreached tells what is left of an image that it did not come to.
+func (d *drill) unreached(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		d.leftf("%s at %s: %v", i.clone, d.to, contextCause(ctx))
+	}
+	if i.snapshot {
+		d.leftf("%s@%s at %s and %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, contextCause(ctx))
+	}
 }
 
 // removeSnapshot removes a snapshot at the primary, which may have become another one
