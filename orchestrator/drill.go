@@ -139,6 +139,7 @@ type drillImage struct {
 
 	carrier  uint64        // the mirror snapshot that brings the snapshot over
 	awaited  time.Duration // how long that took
+	was      *replayed     // how far replay was then
 	snapshot bool          // there may be one at the primary
 	removed  bool          // and it was removed there
 	cloned   bool          // there may be a clone

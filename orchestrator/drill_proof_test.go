@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -174,4 +175,49 @@ func TestDrillTearDown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDrillReplayStops: replay that ends while the clones are up is no replication that
+// went on, and is told of every image that it concerns.
+func TestDrillReplayStops(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, plan+"\ndrills: [{name: n, checks: [{name: size, builtin: size}, {name: r, per: drill, builtin: readable}]}]\n", 2)
+				p := b.immortal()
+				var once sync.Once
+				p.meanwhile(func(_ int64, c sim.Call) {
+					if c.Op == "RemoveImage" {
+						once.Do(func() { b.world.StopDaemon("b") })
+					}
+				})
+				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				if !errors.Is(err, orchestrator.ErrDrillFailed) {
+					t.Fatalf("%v\n%s", err, shown(r))
+				}
+				last := r.Steps[len(r.Steps)-1]
+				if last.Name != "replication" || last.OK {
+					t.Errorf("%+v", last)
+				}
+				for _, i := range r.Images {
+					if i.Verdict != report.Failed || !strings.Contains(i.Why, "after the drill") && !strings.Contains(i.Why, "not advanced") {
+						t.Errorf("%+v", i)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestDrillAdvance: that replay has advanced is said of what was written, and of nothing
+// else.
+func TestDrillAdvance(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 2)
+		r := b.passes(orchestrator.DrillOptions{})
+		last := r.Steps[len(r.Steps)-1]
+		if last.Name != "replication" || !last.OK || !strings.Contains(last.Note, "replay has advanced since the clones came up") {
+			t.Errorf("%+v", last)
+		}
+	})
 }

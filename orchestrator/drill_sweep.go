@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
@@ -245,8 +244,8 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLe
 	return left, errors.Join(lease.Release(ctx), ledger.Close(ctx))
 }
 
-// replicated sees that replay has gone on, and that every copy is within its
-// objective again.
+// replicated sees that replay has gone on while the clones were up, and that every copy
+// is within its objective.
 func (d *drill) replicated(ctx context.Context) error {
 	if d.lost {
 		return nil
@@ -254,12 +253,16 @@ func (d *drill) replicated(ctx context.Context) error {
 	return d.timed("replication", "", d.to, func() (string, error) {
 		limit := time.Now().Add(replicatedTime)
 		for {
-			late := d.late(ctx)
+			late, idle := d.late(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return "", contextCause(ctx)
 			case len(late) == 0:
-				return "the drill's snapshots came by replay, and every copy replays within its objective", nil
+				said := "every copy replays, none beyond its objective, and replay has advanced since the clones came up"
+				if idle > 0 {
+					said += fmt.Sprintf(", but for %s to which the primary wrote nothing", plural(uint64(idle), "image", "images"))
+				}
+				return said, nil
 			case time.Now().After(limit):
 				for i, why := range late {
 					d.failed(ctx, i, errors.New(why))
@@ -274,31 +277,46 @@ func (d *drill) replicated(ctx context.Context) error {
 // replicatedTime is how long replay may take to be as it was.
 const replicatedTime = time.Minute
 
-// late are the copies that do not replay within their objective.
-func (d *drill) late(ctx context.Context) map[*drillImage]string {
+// late are the copies that do not replay within their objective, or stand still; idle
+// counts those to which nothing was written.
+func (d *drill) late(ctx context.Context) (late map[*drillImage]string, idle int) {
 	_, stands := surveyOf(ctx, d.plan, d.sites)
-	out := map[*drillImage]string{}
-	for _, u := range d.units {
-		for _, i := range u.images {
-			if d.report.Images[i.at].Verdict != report.Passed {
-				continue
-			}
-			s := find(stands, i.ref)
-			if s == nil {
-				out[i] = "after the drill it is not there any more"
-				continue
-			}
-			copied := s.copyAt(d.to)
-			lag := s.evidence.Objective
-			switch {
-			case copied == nil || copied.State != replay.Replaying:
-				out[i] = "after the drill it does not replay" + problemAt(s, d.to)
-			case lag > 0 && copied.Lag.Seconds != nil && *copied.Lag.Seconds > lag:
-				out[i] = fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), lag)
-			}
+	late = map[*drillImage]string{}
+	for _, i := range all(d.units) {
+		s := find(stands, i.ref)
+		if s == nil {
+			late[i] = "after the drill it is not there any more"
+			continue
+		}
+		why, quiet := i.advance(s, d.from, d.to)
+		if behind := behindWords(s, d.to); behind != "" {
+			why = behind
+		}
+		switch {
+		case why != "":
+			late[i] = why
+		case quiet:
+			idle++
 		}
 	}
-	return out
+	return late, idle
+}
+
+// behindWords are why a copy is not within its objective; "" where it is. What is not
+// known is not within it.
+func behindWords(s *stand, to string) string {
+	copied, objective := s.copyAt(to), s.evidence.Objective
+	switch {
+	case copied == nil || copied.State != replay.Replaying && copied.State != replay.Lagging:
+		return "after the drill it does not replay" + problemAt(s, to)
+	case objective > 0 && copied.Lag.Seconds == nil:
+		return fmt.Sprintf("after the drill it is not known how far it is behind, and its objective is %v", objective)
+	case objective > 0 && *copied.Lag.Seconds > objective:
+		return fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), objective)
+	case copied.State != replay.Replaying:
+		return "after the drill it does not replay as it should" + problemAt(s, to)
+	}
+	return ""
 }
 
 func pause(ctx context.Context, d time.Duration) {
