@@ -28,7 +28,10 @@ func openDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, err
 	if err != nil {
 		return nil, fmt.Errorf("reports: %w", err)
 	}
-	book.outdated = oldReports
+	book.outdated = func(entries []Entry) []string {
+		_, over := owedReleases(entries, book.now())
+		return append(oldReports(entries), over...)
+	}
 	return book, nil
 }
 
@@ -57,7 +60,8 @@ func (d *drill) begin(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	left := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
+	left := makeUp(ctx, d.plan, d.ledger) // first: production may stand still
+	left = append(left, sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })...)
 	for _, l := range left {
 		d.notef("%s", l.words())
 	}
@@ -186,9 +190,11 @@ type DrillLeft struct {
 	// Image is a clone, or the image of Snapshot.
 	Image    replay.ImageRef `json:"image"`
 	Snapshot string          `json:"snapshot,omitempty"`
-	Until    time.Time       `json:"until"` // when it was to be gone
-	Removed  bool            `json:"removed"`
-	Note     string          `json:"note,omitempty"`
+	// Group, in place of an image: its hooks before it may hold its writers back still.
+	Group   string    `json:"group,omitempty"`
+	Until   time.Time `json:"until"` // when it was to be gone
+	Removed bool      `json:"removed"`
+	Note    string    `json:"note,omitempty"`
 
 	mark drillMark
 }
@@ -197,8 +203,11 @@ func newDrillLeft(m drillMark, site string, ref replay.ImageRef, snapshot string
 	return DrillLeft{Drill: m.id, Site: site, Image: ref, Snapshot: snapshot, Until: m.until, mark: m}
 }
 
-// what names it.
-func (l *DrillLeft) what() string {
+// What names it.
+func (l *DrillLeft) What() string {
+	if l.Group != "" {
+		return "hooks after group " + l.Group
+	}
 	if l.Snapshot != "" {
 		return l.Image.String() + "@" + l.Snapshot
 	}
@@ -207,10 +216,15 @@ func (l *DrillLeft) what() string {
 
 // words tell of it in one line.
 func (l *DrillLeft) words() string {
-	if l.Removed {
-		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.what(), l.Site)
+	switch {
+	case l.Group != "" && l.Removed:
+		return fmt.Sprintf("%s was killed and owed the hooks after group %s: carried out now", l.Drill, l.Group)
+	case l.Group != "":
+		return fmt.Sprintf("%s was killed, and group %s may still be held back: %s", l.Drill, l.Group, l.Note)
+	case l.Removed:
+		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.What(), l.Site)
 	}
-	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, l.what(), l.Site, l.Note)
+	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, l.What(), l.Site, l.Note)
 }
 
 func sortLeft(left []DrillLeft) {

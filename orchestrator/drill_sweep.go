@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/parallel"
@@ -22,51 +21,84 @@ const (
 	tearDownAtOnce = 4
 )
 
-// tearDown removes all that the drill has made, also where ctx has ended.
+const (
+	// tearDownTime is how long the removal of what a drill has made may take at least,
+	// and tearDownEach what each image adds: a client that has a clone open may take
+	// that long to let go.
+	tearDownTime = 5 * time.Minute
+	tearDownEach = time.Minute
+)
+
+// tearDown removes all that the drill has made, also where ctx has ended. What is there
+// still, or is not known to be gone, is in the report.
 func (d *drill) tearDown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	images := all(d.units)
+	limit := tearDownTime + time.Duration(len(images))*tearDownEach/tearDownAtOnce
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w (%v)", errTearDown, limit))
 	defer cancel()
-	_ = d.timed("remove", "", "", func() (string, error) { return "", d.removeAll(ctx) })
+	_ = d.timed("remove", "", "", func() (string, error) {
+		d.removeAll(ctx, images)
+		d.made.Lock()
+		defer d.made.Unlock()
+		if n := len(d.report.Left); n > 0 {
+			return "", fmt.Errorf("%s left, the first: %s", plural(uint64(n), "thing is", "things are"), d.report.Left[0])
+		}
+		return "", nil
+	})
 }
 
-func (d *drill) removeAll(ctx context.Context) error {
-	var images []*drillImage
-	for _, u := range d.units {
-		images = append(images, u.images...)
-	}
-	errs := make([]error, len(images))
+// errTearDown: what a drill has made could not be removed within the time for that.
+var errTearDown = errors.New("the time for the removal is over")
+
+func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
+	reached := make([]bool, len(images))
 	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
-		i := images[k]
-		var clone, snapshot error
-		if i.cloned {
-			if site, err := d.sites.Site(d.to); err == nil {
-				clone = removeClone(ctx, site, i.clone, d.lost)
-			}
-		}
-		if i.snapshot {
-			snapshot = d.removeSnapshot(ctx, i)
-		}
-		if clone != nil {
-			d.leftf("%s at %s: %v", i.clone, d.to, clone)
-		}
-		if snapshot != nil {
-			d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.from, snapshot)
-		}
-		errs[k] = errors.Join(clone, snapshot)
+		reached[k] = true
+		d.removeImage(ctx, images[k])
 	})
 	var wg parallel.Group
-	for _, i := range images {
-		if !i.snapshot || d.lost {
-			continue
+	for k, i := range images {
+		switch {
+		case !reached[k]:
+			d.unreached(ctx, i)
+		case i.removed && !d.lost:
+			wg.Go(func() {
+				if err := d.awaitGone(ctx, i); err != nil {
+					d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+				}
+			})
 		}
-		wg.Go(func() {
-			if err := d.awaitGone(ctx, i); err != nil {
-				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
-			}
-		})
 	}
 	wg.Wait()
-	return replay.OneLine(errs...)
+}
+
+// removeImage removes the clone of an image, and its snapshot at the primary.
+func (d *drill) removeImage(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		site, err := d.sites.Site(d.to)
+		if err == nil {
+			err = removeClone(ctx, site, i.clone, d.lost)
+		}
+		if err != nil {
+			d.leftf("%s at %s: %v", i.clone, d.to, err)
+		}
+	}
+	if i.snapshot {
+		err := d.removeSnapshot(ctx, i)
+		if i.removed = err == nil; err != nil {
+			d.leftf("%s@%s at %s, and so at %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, err)
+		}
+	}
+}
+
+// unreached tells what is left of an image that it did not come to.
+func (d *drill) unreached(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		d.leftf("%s at %s: %v", i.clone, d.to, contextCause(ctx))
+	}
+	if i.snapshot {
+		d.leftf("%s@%s at %s and %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, contextCause(ctx))
+	}
 }
 
 // removeSnapshot removes a snapshot at the primary, which may have become another one
@@ -209,12 +241,13 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (left []Dr
 		return nil, err
 	}
 	own := digest(plan.Name)
-	left = sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
+	left = makeUp(lease.Context(), plan, ledger)
+	left = append(left, sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })...)
 	return left, lease.Release(ctx)
 }
 
-// replicated sees that replay has gone on, and that every copy is within its
-// objective again.
+// replicated sees that replay has gone on while the clones were up, and that every copy
+// is within its objective.
 func (d *drill) replicated(ctx context.Context) error {
 	if d.lost {
 		return nil
@@ -222,12 +255,16 @@ func (d *drill) replicated(ctx context.Context) error {
 	return d.timed("replication", "", d.to, func() (string, error) {
 		limit := time.Now().Add(replicatedTime)
 		for {
-			late := d.late(ctx)
+			late, idle := d.late(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return "", contextCause(ctx)
 			case len(late) == 0:
-				return "the drill's snapshots came by replay, and every copy replays within its objective", nil
+				said := "every copy replays, none beyond its objective, and replay has advanced since the clones came up"
+				if idle > 0 {
+					said += fmt.Sprintf(", but for %s to which the primary wrote nothing", plural(uint64(idle), "image", "images"))
+				}
+				return said, nil
 			case time.Now().After(limit):
 				for i, why := range late {
 					d.failed(ctx, i, errors.New(why))
@@ -242,31 +279,46 @@ func (d *drill) replicated(ctx context.Context) error {
 // replicatedTime is how long replay may take to be as it was.
 const replicatedTime = time.Minute
 
-// late are the copies that do not replay within their objective.
-func (d *drill) late(ctx context.Context) map[*drillImage]string {
+// late are the copies that do not replay within their objective, or stand still; idle
+// counts those to which nothing was written.
+func (d *drill) late(ctx context.Context) (late map[*drillImage]string, idle int) {
 	_, stands := surveyOf(ctx, d.plan, d.sites)
-	out := map[*drillImage]string{}
-	for _, u := range d.units {
-		for _, i := range u.images {
-			if d.report.Images[i.at].Verdict != report.Passed {
-				continue
-			}
-			s := find(stands, i.ref)
-			if s == nil {
-				out[i] = "after the drill it is not there any more"
-				continue
-			}
-			copied := s.copyAt(d.to)
-			lag := s.evidence.Objective
-			switch {
-			case copied == nil || copied.State != replay.Replaying:
-				out[i] = "after the drill it does not replay" + problemAt(s, d.to)
-			case lag > 0 && copied.Lag.Seconds != nil && *copied.Lag.Seconds > lag:
-				out[i] = fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), lag)
-			}
+	late = map[*drillImage]string{}
+	for _, i := range all(d.units) {
+		s := find(stands, i.ref)
+		if s == nil {
+			late[i] = "after the drill it is not there any more"
+			continue
+		}
+		why, quiet := i.advance(s, d.from, d.to)
+		if behind := behindWords(s, d.to); behind != "" {
+			why = behind
+		}
+		switch {
+		case why != "":
+			late[i] = why
+		case quiet:
+			idle++
 		}
 	}
-	return out
+	return late, idle
+}
+
+// behindWords are why a copy is not within its objective; "" where it is. What is not
+// known is not within it.
+func behindWords(s *stand, to string) string {
+	copied, objective := s.copyAt(to), s.evidence.Objective
+	switch {
+	case copied == nil || copied.State != replay.Replaying && copied.State != replay.Lagging:
+		return "after the drill it does not replay" + problemAt(s, to)
+	case objective > 0 && copied.Lag.Seconds == nil:
+		return fmt.Sprintf("after the drill it is not known how far it is behind, and its objective is %v", objective)
+	case objective > 0 && *copied.Lag.Seconds > objective:
+		return fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), objective)
+	case copied.State != replay.Replaying:
+		return "after the drill it does not replay as it should" + problemAt(s, to)
+	}
+	return ""
 }
 
 func pause(ctx context.Context, d time.Duration) {

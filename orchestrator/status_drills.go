@@ -100,6 +100,6 @@ func drillThings(found []*DrillLeft) string {
 			clones++
 		}
 	}
-	return fmt.Sprintf("%s and %s, such as %s, of %s", plural(uint64(clones), "clone", "clones"), plural(uint64(len(found)-clones), "snapshot", "snapshots"), found[0].what(),
+	return fmt.Sprintf("%s and %s, such as %s, of %s", plural(uint64(clones), "clone", "clones"), plural(uint64(len(found)-clones), "snapshot", "snapshots"), found[0].What(),
 		strings.Join(slices.Sorted(maps.Keys(drills)), ", "))
 }

@@ -34,6 +34,11 @@ func (v *Report) Table(w io.Writer, p Palette) error {
 	if err := putf(w, "%s %s of plan %s: %s\n", p.Strong(name), r.ID, r.Plan, verdictWord(p, r.Verdict)); err != nil {
 		return err
 	}
+	if r.Scope != "" {
+		if err := putf(w, "  of %s only: it does not stand for the plan's drill\n", r.Scope); err != nil {
+			return err
+		}
+	}
 	if r.Why != "" {
 		if err := putf(w, "  %s\n", r.Why); err != nil {
 			return err
@@ -165,10 +170,7 @@ func (v *Swept) Table(w io.Writer, p Palette) error {
 	g := grid{header: []string{"drill", "site", "what", "removed", "note"}}
 	for i := range v.Left {
 		l := &v.Left[i]
-		what, removed := l.Image.String(), "no"
-		if l.Snapshot != "" {
-			what += "@" + l.Snapshot
-		}
+		what, removed := l.What(), "no"
 		if l.Removed {
 			removed = "yes"
 		}
