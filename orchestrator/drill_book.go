@@ -51,15 +51,20 @@ func (d *drill) begin(ctx context.Context) (err error) {
 	if d.ledger, err = openDrills(ctx, d.plan, d.sites); err != nil {
 		return err
 	}
-	if d.lease, err = d.ledger.Lease(ctx, d.report.ID); err != nil {
+	if d.lease, err = drillLease(ctx, d.ledger, d.report.ID); err != nil {
 		if errors.Is(err, ErrLeased) {
 			err = advise(fmt.Errorf("another drill of the plan is at work: %w", err), "wait until it is done: drover drill history FILE")
 		}
 		return err
 	}
-	left := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
-	for _, l := range left {
-		d.notef("%s", l.words())
+	swept := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
+	for i := range swept.Left {
+		d.notef("%s", swept.Left[i].words())
+	}
+	for i := range swept.Unseen {
+		if u := &swept.Unseen[i]; !d.lost || u.Site != d.from { // that one is told of
+			d.notef("earlier drills may have left something: %s", u.words())
+		}
 	}
 	// Whoever has begun a run since it was looked at has not waited for this drill.
 	if _, err := d.book.Refresh(ctx); err != nil {

@@ -19,6 +19,8 @@ const (
 	// tearDownAtOnce is the same at the end of a drill: nobody waits for it, and
 	// replay has to bring each removal to the secondary besides its other work.
 	tearDownAtOnce = 4
+	// sweepPurpose is what a sweep takes the lease for.
+	sweepPurpose = "sweep"
 )
 
 // tearDown removes all that the drill has made, also where ctx has ended.
@@ -113,10 +115,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 }
 
 // sweepDrills removes what drills have left that are not at work any more: mine says
-// of which. It answers with what it found, also where that could not be removed. The
-// caller holds the lease of the plan's drills.
-func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
-	left := findLeft(ctx, plan, sites, mine)
+// of which. It answers with what it found, also where that could not be removed, and
+// with what it could not look at. The caller holds the lease of the plan's drills.
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+	left, unseen := findLeft(ctx, plan, sites, mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
 		if l.Snapshot != "" {
@@ -133,7 +135,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
 		}
 	})
-	return left
+	return &DrillSweep{Left: left, Unseen: unseen}
 }
 
 func (l *DrillLeft) settle(err error) {
@@ -165,50 +167,57 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 	return err
 }
 
-// findLeft looks for what drills have made at all sites that answer.
-func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
+// findLeft looks for what drills have made at all sites, and tells where it could not.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
 	var (
 		mu     sync.Mutex
 		out    []DrillLeft
+		unseen []DrillUnseen
 		clones []DrillLeft
+		places []DrillUnseen
 		wg     sync.WaitGroup
 	)
-	wg.Go(func() { clones = drillClones(ctx, plan, sites) })
+	wg.Go(func() { clones, places = drillClones(ctx, plan, sites) })
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)
 		if err != nil {
-			continue
+			continue // drillClones tells of it
 		}
 		for i := range plan.Pools {
 			wg.Go(func() {
-				images, _ := listPool(ctx, plan, site, poolOf(&plan.Pools[i]), replay.WithHeader) // found the next time
+				pool := poolOf(&plan.Pools[i])
+				images, err := listPool(ctx, plan, site, pool, replay.WithHeader)
 				found := drillSnapshots(wanted.Name, images)
 				mu.Lock()
 				defer mu.Unlock()
 				out = append(out, found...)
+				if err != nil && !errors.Is(err, replay.ErrNotFound) {
+					unseen = append(unseen, newDrillUnseen(wanted.Name, pool.String(), err))
+				}
 			})
 		}
 	}
 	wg.Wait()
 	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
-	return out
+	return out, sortUnseen(append(unseen, places...))
 }
 
 // SweepDrills removes what drills of the plan have left that are not at work any
-// more. It fails with [ErrLeased] while one is.
-func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLeft, error) {
+// more. It fails with [ErrLeased] while one is; what it could not look at is no error
+// of it, see [DrillSweep.Err].
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (*DrillSweep, error) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
 		return nil, err
 	}
-	lease, err := ledger.Lease(ctx, "sweep")
+	lease, err := ledger.Lease(ctx, sweepPurpose)
 	if err != nil {
 		return nil, errors.Join(err, ledger.Close(ctx))
 	}
 	own := digest(plan.Name)
-	left := sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
-	return left, errors.Join(lease.Release(ctx), ledger.Close(ctx))
+	swept := sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
+	return swept, errors.Join(lease.Err(), lease.Release(ctx), ledger.Close(ctx))
 }
 
 // replicated sees that replay has gone on, and that every copy is within its

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +32,6 @@ type drillLog struct {
 	last, tried map[string]report.Summary
 	began       time.Time // of the tenure: what was due before is not known to be missing
 	left        []DrillLeft
-	unread      error
 	news        []report.Summary // since the last check
 }
 
@@ -111,18 +109,33 @@ func (w *Watch) lookAtDrills(t *tenure) {
 		}
 		err = ledger.Close(t.ctx)
 	}
-	var left []DrillLeft
-	if err == nil {
-		left, err = SweepDrills(t.ctx, w.plan, t.sites)
+	if err != nil || !t.drills.turn.TryLock() {
+		return // a drill is at work, and sweeps by itself
 	}
-	if errors.Is(err, ErrLeased) || t.ctx.Err() != nil {
-		return // a drill is at work
+	defer t.drills.turn.Unlock()
+	swept, err := SweepDrills(t.ctx, w.plan, t.sites)
+	if err != nil || t.ctx.Err() != nil {
+		return // what was left is taken to be there still
 	}
-	t.drills.mu.Lock()
-	defer t.drills.mu.Unlock()
-	t.drills.unread, t.drills.left = err, slices.DeleteFunc(left, func(l DrillLeft) bool {
+	t.drills.swept(swept, w.options.Now())
+}
+
+// swept notes what drills have left and what nobody could remove. What was left where
+// this sweep could not look is taken to be there still.
+func (l *drillLog) swept(s *DrillSweep, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := slices.Clone(s.Left)
+	for i := range l.left {
+		old := &l.left[i]
+		again := slices.ContainsFunc(left, func(n DrillLeft) bool { return n.Site == old.Site && n.what() == old.what() })
+		if !again && slices.ContainsFunc(s.Unseen, func(u DrillUnseen) bool { return u.hides(old) }) {
+			left = append(left, *old)
+		}
+	}
+	l.left = slices.DeleteFunc(left, func(l DrillLeft) bool {
 		// A snapshot at a secondary goes by replay, and has until its time to do so.
-		return l.Removed || w.options.Now().Before(l.Until)
+		return l.Removed || now.Before(l.Until)
 	})
 }
 
