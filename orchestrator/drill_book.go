@@ -169,19 +169,26 @@ func storeReport(ctx context.Context, ledger *Book, r *report.Report) error {
 	return nil
 }
 
-// recordedReports are those of a ledger, the oldest first.
-func recordedReports(entries []Entry) []report.Report {
-	var out []report.Report
+// recordedReports are those of a ledger in the order in which they were recorded. Where
+// one was, by a clock so far ahead that no other writer follows it, is not known: it
+// counts as older than all others.
+func recordedReports(entries []Entry, now time.Time) []report.Report {
+	var out, ahead []report.Report
 	for i := range entries {
 		if entries[i].Kind != EntryReport {
 			continue
 		}
-		if r, err := report.Parse(entries[i].Body); err == nil {
-			out = append(out, *r)
+		r, err := report.Parse(entries[i].Body)
+		if err != nil {
+			continue
 		}
+		if at, ok := timeOfKey(entries[i].Key); ok && at.After(now.Add(clockTrust)) {
+			ahead = append(ahead, *r)
+			continue
+		}
+		out = append(out, *r)
 	}
-	slices.SortStableFunc(out, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
-	return out
+	return append(ahead, out...)
 }
 
 // DrillLeft is something of a drill that has ended, or should have.

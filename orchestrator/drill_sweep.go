@@ -156,7 +156,7 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 		return err
 	}
 	if image.Role == replay.RoleSecondary {
-		return errors.New("it goes when replay brings its removal at the primary")
+		return removeAtSecondary(ctx, plan, sites, l)
 	}
 	if err := site.RemoveSnapshot(ctx, l.Image, l.Snapshot); err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
@@ -165,6 +165,36 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 		_, err = visitMirrorSnapshot(ctx, plan, sites, l.Site, l.Image, "mirror snapshot of a drill")
 	}
 	return err
+}
+
+// removeAtSecondary sees that a snapshot of a copy goes, which replay alone can remove.
+// Where the primary has it no more and it was to be gone long since, nothing brings its
+// removal any more: it is made there once more. See verification.removeAgain.
+func removeAtSecondary(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+	goes := errors.New("it goes when replay brings its removal at the primary")
+	if sites.now().Before(l.Until) {
+		return goes
+	}
+	for _, other := range otherSites(plan, l.Site) {
+		site, err := sites.Site(other)
+		if err != nil {
+			continue
+		}
+		image, err := site.Image(ctx, l.Image)
+		if err != nil || image.Role != replay.RolePrimary {
+			continue
+		}
+		if hasSnapshot(image, l.Snapshot) {
+			return goes // this sweep removes it there
+		}
+		v := newVerification(plan, sites, VerifyOptions{}, verifyLimits(plan, nil))
+		t := &verifyTarget{ref: l.Image, mode: image.Mode, primary: other, secondaries: []string{l.Site}}
+		if err := v.removeAgain(ctx, t, l.Snapshot); err != nil {
+			return fmt.Errorf("remove it at %s once more: %w", other, err)
+		}
+		return v.awaitGone(ctx, l.Image, l.Site, l.Snapshot)
+	}
+	return fmt.Errorf("%w, and none is known to be there", goes)
 }
 
 // findLeft looks for what drills have made at all sites, and tells where it could not.

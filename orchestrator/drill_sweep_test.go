@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
 )
@@ -164,3 +166,104 @@ func TestDrillAwaitsSweep(t *testing.T) {
 	})
 }
 
+// TestSweepAtSecondary: a drill's snapshot that only the copy has, and whose removal
+// nothing brings any more, goes all the same once its time is over.
+func TestSweepAtSecondary(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 1)
+		b.killedDrill()
+		var name string
+		for _, thing := range b.drillThings() {
+			if _, snapshot, ok := strings.Cut(thing, "@"); ok {
+				name = snapshot
+			}
+		}
+		open := b.open
+		b.open = func(ctx context.Context, s plans.Site) (orchestrator.Site, error) {
+			site, err := open(ctx, s)
+			if s.Name == "a" {
+				site = forgetful{site, name}
+			}
+			return site, err
+		}
+		sites := b.sites(t.Context())
+		defer b.close(sites)
+		time.Sleep(2 * time.Minute)
+		early, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+		b.must(err)
+		for _, l := range early.Left {
+			if l.Snapshot != "" && (l.Removed || !strings.Contains(l.Note, "it goes when replay brings its removal")) {
+				t.Errorf("before its time: %+v", l)
+			}
+		}
+		time.Sleep(3 * time.Hour)
+		swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+		b.must(err)
+		if len(swept.Left) == 0 {
+			t.Error("the sweep has found nothing")
+		}
+		for _, l := range swept.Left {
+			if !l.Removed {
+				t.Errorf("%+v", l)
+			}
+		}
+		b.wantClean()
+	})
+}
+
+// TestDrillPrimaryLost: by schedule nothing is copied while the primary is away, unless
+// the plan says so; by hand it is.
+func TestDrillPrimaryLost(t *testing.T) {
+	for _, c := range []struct{ says, trigger, want string }{
+		{"", "schedule", "skipped"},
+		{", primary_lost: skip", "schedule", "skipped"},
+		{", primary_lost: copy", "schedule", "passed"},
+		{"", "person", "passed"},
+	} {
+		t.Run(c.trigger+c.says, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, twoWay+"drills: [{name: nightly"+c.says+"}]\n", 1)
+				b.world.Vanish("a")
+				time.Sleep(2 * time.Minute)
+				r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{Trigger: c.trigger})
+				if r == nil || string(r.Verdict) != c.want {
+					t.Fatalf("%v\n%s", err, shown(r))
+				}
+				if skipped := c.want == "skipped"; skipped && (!errors.Is(err, orchestrator.ErrRefused) || !strings.Contains(r.Why, "are not copied during an outage")) {
+					t.Errorf("%v; %s", err, r.Why)
+				}
+			})
+		})
+	}
+}
+
+// TestDrillCheckEnvironment: a check is given nothing of Drover's environment but what
+// any command needs; a hook of the plan's author is.
+func TestDrillCheckEnvironment(t *testing.T) {
+	t.Setenv("PAGER_TOKEN", "hunter2hunter2")
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+drills:
+  - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
+    checks: [{name: env, per: drill, command: [/usr/bin/env]}]
+`, 1)
+		r := b.passes(orchestrator.DrillOptions{})
+		var names []string
+		for line := range strings.Lines(r.Checks[0].Output) {
+			name, _, _ := strings.Cut(line, "=")
+			if !strings.HasPrefix(name, "DROVER_") {
+				names = append(names, name)
+			}
+		}
+		for _, name := range names {
+			if !slices.Contains([]string{"PATH", "HOME", "LANG", "TMPDIR"}, name) {
+				t.Errorf("it is given %s", name)
+			}
+		}
+		if !slices.Contains(names, "PATH") || !strings.Contains(r.Checks[0].Output, "DROVER_CEPH_USER=client.drill") {
+			t.Errorf("it is given too little: %q", r.Checks[0].Output)
+		}
+	})
+}
