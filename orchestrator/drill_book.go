@@ -54,16 +54,21 @@ func (d *drill) begin(ctx context.Context) (err error) {
 	if d.ledger, err = openDrills(ctx, d.plan, d.sites); err != nil {
 		return err
 	}
-	if d.lease, err = d.ledger.Lease(ctx, d.report.ID); err != nil {
+	if d.lease, err = drillLease(ctx, d.ledger, d.report.ID); err != nil {
 		if errors.Is(err, ErrLeased) {
 			err = advise(fmt.Errorf("another drill of the plan is at work: %w", err), "wait until it is done: drover drill history FILE")
 		}
 		return err
 	}
-	left := makeUp(ctx, d.plan, d.ledger) // first: production may stand still
-	left = append(left, sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })...)
-	for _, l := range left {
-		d.notef("%s", l.words())
+	swept := &DrillSweep{Left: makeUp(ctx, d.plan, d.ledger)} // first: production may stand still
+	swept.add(sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan }))
+	for i := range swept.Left {
+		d.notef("%s", swept.Left[i].words())
+	}
+	for i := range swept.Unseen {
+		if u := &swept.Unseen[i]; !d.lost || u.Site != d.from { // that one is told of
+			d.notef("earlier drills may have left something: %s", u.words())
+		}
 	}
 	// Whoever has begun a run since it was looked at has not waited for this drill.
 	if _, err := d.book.Refresh(ctx); err != nil {
@@ -168,19 +173,26 @@ func storeReport(ctx context.Context, ledger *Book, r *report.Report) error {
 	return nil
 }
 
-// recordedReports are those of a ledger, the oldest first.
-func recordedReports(entries []Entry) []report.Report {
-	var out []report.Report
+// recordedReports are those of a ledger in the order in which they were recorded. Where
+// one was, by a clock so far ahead that no other writer follows it, is not known: it
+// counts as older than all others.
+func recordedReports(entries []Entry, now time.Time) []report.Report {
+	var out, ahead []report.Report
 	for i := range entries {
 		if entries[i].Kind != EntryReport {
 			continue
 		}
-		if r, err := report.Parse(entries[i].Body); err == nil {
-			out = append(out, *r)
+		r, err := report.Parse(entries[i].Body)
+		if err != nil {
+			continue
 		}
+		if at, ok := timeOfKey(entries[i].Key); ok && at.After(now.Add(clockTrust)) {
+			ahead = append(ahead, *r)
+			continue
+		}
+		out = append(out, *r)
 	}
-	slices.SortStableFunc(out, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
-	return out
+	return append(ahead, out...)
 }
 
 // DrillLeft is something of a drill that has ended, or should have.

@@ -99,12 +99,14 @@ func TestDrillReleaseFails(t *testing.T) {
 		b.must(os.WriteFile(log+".repaired", nil, 0o600))
 		sites := b.immortal().sites(t.Context())
 		defer b.close(sites)
-		left, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
-		if err != nil || len(left) != 1 || left[0].Group != "db" || !left[0].Removed || logged(t, log) != "frozen;thawed db;thawed db;" {
-			t.Fatalf("%v, %+v, %q", err, left, logged(t, log))
+		swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+		b.must(err)
+		left := swept.Left
+		if len(left) != 1 || left[0].Group != "db" || !left[0].Removed || logged(t, log) != "frozen;thawed db;thawed db;" {
+			t.Fatalf("%+v, %q", left, logged(t, log))
 		}
-		if left, err = orchestrator.SweepDrills(t.Context(), b.plan, sites); err != nil || len(left) > 0 {
-			t.Errorf("again: %v, %v", left, err)
+		if swept, err = orchestrator.SweepDrills(t.Context(), b.plan, sites); err != nil || len(swept.Left) > 0 {
+			t.Errorf("again: %v, %v", swept, err)
 		}
 	})
 }

@@ -19,6 +19,8 @@ const (
 	// tearDownAtOnce is the same at the end of a drill: nobody waits for it, and
 	// replay has to bring each removal to the secondary besides its other work.
 	tearDownAtOnce = 4
+	// sweepPurpose is what a sweep takes the lease for.
+	sweepPurpose = "sweep"
 )
 
 const (
@@ -146,10 +148,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 }
 
 // sweepDrills removes what drills have left that are not at work any more: mine says
-// of which. It answers with what it found, also where that could not be removed. The
-// caller holds the lease of the plan's drills.
-func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
-	left := findLeft(ctx, plan, sites, mine)
+// of which. It answers with what it found, also where that could not be removed, and
+// with what it could not look at. The caller holds the lease of the plan's drills.
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+	left, unseen := findLeft(ctx, plan, sites, mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
 		if l.Snapshot != "" {
@@ -166,7 +168,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
 		}
 	})
-	return left
+	return &DrillSweep{Left: left, Unseen: unseen}
 }
 
 func (l *DrillLeft) settle(err error) {
@@ -187,7 +189,7 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 		return err
 	}
 	if image.Role == replay.RoleSecondary {
-		return errors.New("it goes when replay brings its removal at the primary")
+		return removeAtSecondary(ctx, plan, sites, l)
 	}
 	if err := site.RemoveSnapshot(ctx, l.Image, l.Snapshot); err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
@@ -198,52 +200,89 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 	return err
 }
 
-// findLeft looks for what drills have made at all sites that answer.
-func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
-	var (
-		mu     sync.Mutex
-		out    []DrillLeft
-		clones []DrillLeft
-		wg     parallel.Group
-	)
-	wg.Go(func() { clones = drillClones(ctx, plan, sites) })
-	for _, wanted := range plan.Sites {
-		site, err := sites.Site(wanted.Name)
+// removeAtSecondary sees that a snapshot of a copy goes, which replay alone can remove.
+// Where the primary has it no more and it was to be gone long since, nothing brings its
+// removal any more: it is made there once more. See verification.removeAgain.
+func removeAtSecondary(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+	goes := errors.New("it goes when replay brings its removal at the primary")
+	if sites.now().Before(l.Until) {
+		return goes
+	}
+	for _, other := range otherSites(plan, l.Site) {
+		site, err := sites.Site(other)
 		if err != nil {
 			continue
 		}
+		image, err := site.Image(ctx, l.Image)
+		if err != nil || image.Role != replay.RolePrimary {
+			continue
+		}
+		if hasSnapshot(image, l.Snapshot) {
+			return goes // this sweep removes it there
+		}
+		v := newVerification(plan, sites, VerifyOptions{}, verifyLimits(plan, nil))
+		t := &verifyTarget{ref: l.Image, mode: image.Mode, primary: other, secondaries: []string{l.Site}}
+		if err := v.removeAgain(ctx, t, l.Snapshot); err != nil {
+			return fmt.Errorf("remove it at %s once more: %w", other, err)
+		}
+		return v.awaitGone(ctx, l.Image, l.Site, l.Snapshot)
+	}
+	return fmt.Errorf("%w, and none is known to be there", goes)
+}
+
+// findLeft looks for what drills have made at all sites, and tells where it could not.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
+	var (
+		mu     sync.Mutex
+		out    []DrillLeft
+		unseen []DrillUnseen
+		clones []DrillLeft
+		places []DrillUnseen
+		wg     parallel.Group
+	)
+	wg.Go(func() { clones, places = drillClones(ctx, plan, sites) })
+	for _, wanted := range plan.Sites {
+		site, err := sites.Site(wanted.Name)
+		if err != nil {
+			continue // drillClones tells of it
+		}
 		for i := range plan.Pools {
 			wg.Go(func() {
-				images, _ := listPool(ctx, plan, site, poolOf(&plan.Pools[i]), replay.WithHeader) // found the next time
+				pool := poolOf(&plan.Pools[i])
+				images, err := listPool(ctx, plan, site, pool, replay.WithHeader)
 				found := drillSnapshots(wanted.Name, images)
 				mu.Lock()
 				defer mu.Unlock()
 				out = append(out, found...)
+				if err != nil && !errors.Is(err, replay.ErrNotFound) {
+					unseen = append(unseen, newDrillUnseen(wanted.Name, pool.String(), err))
+				}
 			})
 		}
 	}
 	wg.Wait()
 	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
-	return out
+	return out, sortUnseen(append(unseen, places...))
 }
 
 // SweepDrills removes what drills of the plan have left that are not at work any
-// more. It fails with [ErrLeased] while one is.
-func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (left []DrillLeft, err error) {
+// more. It fails with [ErrLeased] while one is; what it could not look at is no error
+// of it, see [DrillSweep.Err].
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *DrillSweep, err error) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close(ctx)) }()
-	lease, err := ledger.Lease(ctx, "sweep")
+	lease, err := ledger.Lease(ctx, sweepPurpose)
 	if err != nil {
 		return nil, err
 	}
 	own := digest(plan.Name)
-	left = makeUp(lease.Context(), plan, ledger)
-	left = append(left, sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })...)
-	return left, lease.Release(ctx)
+	swept = &DrillSweep{Left: makeUp(lease.Context(), plan, ledger)}
+	swept.add(sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own }))
+	return swept, errors.Join(lease.Err(), lease.Release(ctx))
 }
 
 // replicated sees that replay has gone on while the clones were up, and that every copy
