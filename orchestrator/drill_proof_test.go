@@ -44,6 +44,8 @@ func TestDrillRTOAllGreen(t *testing.T) {
 		b := moving(t, twoWay+`
 drills:
   - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
     checks: [{name: r, builtin: readable}, {name: bad, per: drill, command: [/bin/sh, -c, "exit 1"]}]
     rto: 1h
 `, 1)
@@ -97,6 +99,8 @@ func TestDrillCheckOfMissing(t *testing.T) {
 		b := moving(t, twoWay+`
 drills:
   - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
     checks: [{name: all, builtin: readable, per: drill}, {name: mine, per: drill, command: [/bin/sh, -c, "exit 0"]}]
 `, 3)
 		b.world.Inject(sim.Fault{Op: "CloneSnapshot", Object: "rbd/volume-1", Errno: syscall.EIO})
