@@ -26,6 +26,7 @@ const (
 type Pace struct {
 	looks  int
 	copies map[trailKey]*approach
+	clocks clocks
 }
 
 // approach is how one copy has come closer over the last looks.

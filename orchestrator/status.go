@@ -196,8 +196,15 @@ func look(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions, 
 		evidence[i].Now = now
 	}
 	recall(evidence)
-	report := newStatusReport(plan, obs, evidence)
+	var known clocks
 	if o.Pace != nil {
+		known = o.Pace.clocks
+	}
+	known.look(obs)
+	known.correct(evidence, now)
+	report := newStatusReport(plan, obs, evidence, known.problems(plan, now)...)
+	if o.Pace != nil {
+		o.Pace.clocks = known
 		o.Pace.note(report, time.Now())
 	}
 	report.Summary.LagUnmeasured = unmeasured

@@ -14,7 +14,7 @@ import (
 // problemExamples is how many images a row of problems names.
 const problemExamples = 3
 
-func newStatusReport(plan *plans.Plan, obs *Observation, evidence []replay.Evidence) *StatusReport {
+func newStatusReport(plan *plans.Plan, obs *Observation, evidence []replay.Evidence, more ...StatusProblem) *StatusReport {
 	r := &StatusReport{
 		APIVersion: "drover/v1", Kind: "Status", Plan: plan.Name,
 		Summary:  StatusSummary{States: make(map[replay.State]int)},
@@ -36,6 +36,7 @@ func newStatusReport(plan *plans.Plan, obs *Observation, evidence []replay.Evide
 	slices.SortStableFunc(r.Images, func(a, b ImageStatus) int { return cmp.Compare(stateRank(a.State), stateRank(b.State)) })
 	r.recordProblems(obs)
 	r.daemonProblems(plan)
+	r.Problems = append(r.Problems, more...)
 	r.gather()
 	return r
 }

@@ -71,6 +71,8 @@ func (w *Watch) check(ctx context.Context, t *tenure, slot Slot) *CheckResult {
 	}
 	w.renew(result)
 	result.Signals = append(haltSignals(w.plan, result), reportSignals(w.plan, result)...)
+	signals, undecided := w.pace.clocks.hide(result.Signals)
+	result.Signals, result.Unseen = signals, append(result.Unseen, undecided...)
 	result.Signals = append(result.Signals, w.lossSignals()...)
 	result.Signals = append(result.Signals, w.keepStopped(t, seen, result)...)
 	for i := range result.Waiting {

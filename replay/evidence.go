@@ -43,6 +43,10 @@ type SiteEvidence struct {
 	// listed.
 	Daemons    []MirrorDaemon
 	DaemonsErr error
+	// ClockAhead is by how much Evidence.Now is ahead of the clock of the host that
+	// rbd-mirror runs on here, by which its reports are dated, as far as is known.
+	ClockAhead time.Duration
+
 	// DaemonWanted: a daemon shall run here even while this site is primary
 	// (two-way).
 	DaemonWanted bool

@@ -143,7 +143,7 @@ func (j *judge) serves(d MirrorDaemon) bool {
 // reported.
 func (j *judge) settled(s *SiteEvidence) bool {
 	return slices.ContainsFunc(s.Daemons, func(d MirrorDaemon) bool {
-		return j.serves(d) && olderThan(d.Started, j.Now, j.Limits.DaemonStart)
+		return j.serves(d) && olderThan(d.Started, s.now(j.Now), j.Limits.DaemonStart)
 	})
 }
 

@@ -1,6 +1,9 @@
 package replay
 
-import "cmp"
+import (
+	"cmp"
+	"time"
+)
 
 // ownReport is the site's own daemon's report of the image, and whether it can
 // be believed.
@@ -17,8 +20,11 @@ func (j *judge) ownReport(s *SiteEvidence) (report *Report, stale bool) {
 	if report == nil {
 		return nil, false
 	}
-	return report, !report.Up || olderThan(report.Updated, j.Now, j.Limits.ReportAge) || predates(*report, s.Daemons)
+	return report, !report.Up || olderThan(report.Updated, s.now(j.Now), j.Limits.ReportAge) || predates(*report, s.Daemons)
 }
+
+// now is the time by the clock of the site's rbd-mirror.
+func (s *SiteEvidence) now(now time.Time) time.Time { return now.Add(-s.ClockAhead) }
 
 // predates reports whether the report is older than every daemon's life.
 func predates(r Report, daemons []MirrorDaemon) bool {
@@ -47,7 +53,7 @@ func (j *judge) judgeReport(s *SiteEvidence, v *SecondaryVerdict) {
 		j.problemf(ProblemReportStale, s.Site, "the last report of %s is of a daemon that is gone", s.Site)
 		return
 	case v.Stale:
-		j.problemf(ProblemReportStale, s.Site, "the last report of %s is %s old by this host's clock", s.Site, roughly(j.Now.Sub(r.Updated)))
+		j.problemf(ProblemReportStale, s.Site, "the last report of %s is %s old by this host's clock", s.Site, roughly(s.now(j.Now).Sub(r.Updated)))
 		return
 	}
 	text := cmp.Or(r.Description, string(r.State))

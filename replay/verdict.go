@@ -221,7 +221,7 @@ func (j *judge) judgeWithoutPrimary() {
 		v := SecondaryVerdict{Site: s.Site, State: state, Report: report, Stale: stale}
 		// While the primary is out of sight, the report tells what would be lost.
 		mine := s.copy()
-		v.Lag = MeasureLag(LagInput{Secondary: &mine, Report: report, Now: j.Now})
+		v.Lag = MeasureLag(LagInput{Secondary: &mine, Report: report, Now: s.now(j.Now)})
 		for _, other := range j.copies {
 			if other != s && other.Image.Demoted {
 				if p := CaughtUp(other.copy(), mine); p.OK || v.Proof.Why == "" {

@@ -66,11 +66,17 @@ func newStage(t *testing.T, images int) *stage {
 // newStageOf is the stage of a plan for the pool rbd of sites a and b.
 func newStageOf(t *testing.T, text string, images int) *stage {
 	t.Helper()
+	return newStageBy(t, text, images, time.Now)
+}
+
+// newStageBy is a stage whose sites go by a clock.
+func newStageBy(t *testing.T, text string, images int, clock func() time.Time) *stage {
+	t.Helper()
 	plan, err := plans.Parse("plan.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, plan: plan, world: sim.New(sim.Options{Seed: 1, Clock: time.Now, Pace: sim.Instant})}
+	s := &stage{t: t, plan: plan, world: sim.New(sim.Options{Seed: 1, Clock: clock, Pace: sim.Instant})}
 	ctx := t.Context()
 	for _, name := range []string{"a", "b"} {
 		s.world.AddSite(name)

@@ -307,7 +307,7 @@ func (s *storm) judgeMiss(f *trouble, plan string, tales []*tale, bad func(strin
 	}
 	clear := time.Duration(0)
 	for second := int(f.from.Sub(s.began)/time.Second) + 1; second < int(s.ended(f).Sub(s.began)/time.Second); second++ {
-		if clear += time.Second; !visible(second) || f.kind == "mirror" && s.noneReplays(plan, second) ||
+		if clear += time.Second; !visible(second) ||
 			f.kind == "lag" && (s.noneReplays(plan, second) || s.wrongClock(second)) {
 			clear = 0
 		}
@@ -316,7 +316,7 @@ func (s *storm) judgeMiss(f *trouble, plan string, tales []*tale, bad func(strin
 			continue
 		}
 		told := slices.ContainsFunc(tales, func(t *tale) bool {
-			return t.plan == plan && t.code == code && s.concerns(f, t) && !t.from.After(at) && t.to.After(at)
+			return t.plan == plan && (t.code == code || isWorse(t.code, code)) && s.concerns(f, t) && !t.from.After(at) && t.to.After(at)
 		})
 		if !told {
 			bad("%v: %s: nobody was told of %s %s %s, which has lasted since %v, and could be seen for %v", s.at(at), plan, f.kind, f.at, f.image, s.at(f.from), clear)
@@ -324,6 +324,10 @@ func (s *storm) judgeMiss(f *trouble, plan string, tales []*tale, bad func(strin
 		}
 	}
 }
+
+// isWorse reports whether what is told by a code says all that the other one would: a
+// site that has no daemon has none either where it is only to stand by.
+func isWorse(told, wanted string) bool { return told == "no-daemon" && wanted == "no-standby-daemon" }
 
 func (s *storm) planOf(f *trouble) string {
 	if f.image.Pool.Name == "cold" {
