@@ -10,7 +10,7 @@ import (
 	"github.com/drover-io/drover/replay"
 )
 
-// ProblemClockDiffers: this host's clock and that of a site's rbd-mirror differ.
+// ProblemClockDiffers is that this host's clock and that of a site's rbd-mirror differ.
 const ProblemClockDiffers replay.ProblemCode = "clock-differs"
 
 const (
