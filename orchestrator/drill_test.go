@@ -328,53 +328,6 @@ func TestDrillKilled(t *testing.T) {
 	}
 }
 
-// TestStatusOfDrills: what a killed drill has left is shown until it is swept: as what
-// may still be needed, and as what should be gone.
-func TestStatusOfDrills(t *testing.T) {
-	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				b := moving(t, plan, 2)
-				sites := b.sites(t.Context())
-				defer b.close(sites)
-				shown := func(code replay.ProblemCode, words ...string) {
-					t.Helper()
-					var at []string
-					for _, p := range orchestrator.Status(t.Context(), b.plan, sites, orchestrator.StatusOptions{}).Problems {
-						if p.Code != orchestrator.ProblemDrillOpen && p.Code != orchestrator.ProblemDrillLeft {
-							continue
-						}
-						for _, word := range words {
-							if p.Code != code || !strings.Contains(p.What+" "+p.Next, word) {
-								t.Errorf("%+v; want %s, with %q", p, code, word)
-							}
-						}
-						at = append(at, p.Site)
-					}
-					if want := map[bool][]string{true: {"a", "b"}}[code != ""]; !slices.Equal(at, want) {
-						t.Errorf("shown of %v, want %v", at, want)
-					}
-				}
-				shown("")
-				p := b.immortal()
-				p.meanwhile(func(_ int64, c sim.Call) {
-					if c.Op == "RemoveImage" {
-						p.dead.Store(true)
-					}
-				})
-				_, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
-				shown(orchestrator.ProblemDrillOpen, "snapshot", "drill-20", "or was killed", "drover drill sweep")
-				time.Sleep(7 * 24 * time.Hour)
-				shown(orchestrator.ProblemDrillLeft, "snapshot", "drill-20", "should be gone since", "drover drill sweep")
-				_, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
-				b.must(err)
-				time.Sleep(time.Minute)
-				shown("")
-			})
-		})
-	}
-}
-
 // TestResyncSweepsDrills: neither a drill that is at work nor the clones of a dead one
 // keep a copy from being discarded.
 func TestResyncSweepsDrills(t *testing.T) {
@@ -421,66 +374,6 @@ func TestResyncSweepsDrills(t *testing.T) {
 			})
 		})
 	}
-}
-
-const drilledNightly = twoWay + `
-checks: {schedule: '@every 5m', timeout: 5s}
-drills: [{name: nightly, schedule: "0 3 * * *", expiry: 1h}]
-`
-
-// TestWatchDrills: the daemon makes the drills at their times, tells of one that has
-// failed until one has passed, and of one that is overdue, and sweeps.
-func TestWatchDrills(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := moving(t, drilledNightly, 2)
-		dead := b.immortal()
-		dead.at, dead.death = 4, diesAfter
-		_, _ = dead.drill(t.Context(), orchestrator.DrillOptions{Reason: "dies"})
-		m := b.watchman(t, b.immortal())
-		defer m.stop()
-		time.Sleep(20 * time.Minute)
-		b.wantClean()
-
-		codes := func() (out []string) {
-			for _, s := range m.last().Signals {
-				if strings.HasPrefix(s.Code, "drill") {
-					out = append(out, s.Code)
-				}
-			}
-			return out
-		}
-		drills := func() (out []report.Verdict) {
-			reports, _, err := orchestrator.Reports(t.Context(), b.plan, b.immortal().sites(t.Context()))
-			b.must(err)
-			for _, r := range reports {
-				out = append(out, r.Verdict)
-			}
-			return out
-		}
-		time.Sleep(24 * time.Hour)
-		if got := drills(); !slices.Equal(got, []report.Verdict{report.Passed}) || len(codes()) > 0 {
-			t.Fatalf("%v, %v", got, codes())
-		}
-		b.must(b.world.Write("a", ref("volume-1"), 1<<20, []byte("data")))
-		time.Sleep(time.Minute)
-		b.must(b.world.Corrupt("b", ref("volume-1"), 1<<20, []byte("rot")))
-		time.Sleep(24 * time.Hour)
-		if got := drills(); len(got) != 2 || got[1] != report.Failed || !slices.Equal(codes(), []string{"drill-failed"}) {
-			t.Fatalf("%v, %v", got, codes())
-		}
-		b.must(b.world.Corrupt("b", ref("volume-1"), 1<<20, []byte("dat")))
-		// With the secondary away drills are skipped, until they are overdue.
-		b.world.Vanish("b")
-		time.Sleep(72 * time.Hour)
-		if got := codes(); !slices.Equal(got, []string{"drill-failed", "drill-overdue"}) {
-			t.Fatalf("%v, %v", drills(), got)
-		}
-		b.world.Return("b")
-		time.Sleep(24 * time.Hour)
-		if got := drills(); got[len(got)-1] != report.Passed || len(codes()) > 0 {
-			t.Fatalf("%v, %v", got, codes())
-		}
-	})
 }
 
 // TestDrillVisits: a mirror snapshot of a drill or a verification, which would make a

@@ -29,18 +29,8 @@ func TestAliveWithoutChecks(t *testing.T) {
 			}
 			return client, s.world.Site(site.Name).Blocklist(ctx, own[0], 24*time.Hour) // whoever it is
 		}
-		d, err := New([]*plans.Plan{s.plan}, o)
-		s.must(err)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			d.Run(ctx)
-		}()
-		defer func() {
-			cancel()
-			<-done
-		}()
+		d, halt := s.beginWith(o)
+		defer halt()
 		time.Sleep(time.Hour)
 		if g := d.guards["shop"]; !d.Alive() || g.watch.Standing().Role != orchestrator.RoleStandby {
 			t.Errorf("alive %v as it stands by: %+v", d.Alive(), g.watch.Standing())

@@ -36,18 +36,8 @@ func TestStandbyShowsNothing(t *testing.T) {
 				return do(ctx)
 			}), nil
 		}
-		d, err := New([]*plans.Plan{s.plan}, o)
-		s.must(err)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			d.Run(ctx)
-		}()
-		defer func() {
-			cancel()
-			<-done
-		}()
+		d, halt := s.beginWith(o)
+		defer halt()
 		time.Sleep(time.Minute)
 		const up = "drover_site_up"
 		if _, ok := gauge(t, o.Metrics, up, "site", "a"); !ok {

@@ -1,12 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/serve"
-	"github.com/drover-io/drover/plans"
 )
 
 // TestHaltedSplitStaysShown: Prometheus hears of a halted split-brain also while a site
@@ -16,18 +14,8 @@ func TestHaltedSplitStaysShown(t *testing.T) {
 		s := newStage(t, 2)
 		o := s.options()
 		o.Metrics = serve.NewMetrics(serve.Build{})
-		d, err := New([]*plans.Plan{s.plan}, o)
-		s.must(err)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			d.Run(ctx)
-		}()
-		defer func() {
-			cancel()
-			<-done
-		}()
+		_, halt := s.beginWith(o)
+		defer halt()
 		time.Sleep(time.Minute)
 		s.must(s.world.Site("b").Promote(t.Context(), s.refs[1], true))
 		time.Sleep(time.Minute)

@@ -36,6 +36,17 @@ func (p *posts) openings(words string) (n int) {
 	return n
 }
 
+// over reports whether all that was told is over by what was told since.
+func (p *posts) over() (bool, string) {
+	opened, resolved := p.openings(""), 0
+	for _, v := range p.all {
+		if v.Get("thread_ts") != "" && strings.HasPrefix(v.Get("text"), "RESOLVED") {
+			resolved++
+		}
+	}
+	return opened == resolved, p.String()
+}
+
 func (p *posts) String() string {
 	var all []string
 	for _, v := range p.all {
@@ -166,16 +177,7 @@ func TestDaemonAndRestarts(t *testing.T) {
 		}
 	}
 	eventually(t, 2*time.Minute, "daemon that acts again", func() (bool, string) { return w.acts() })
-	eventually(t, 3*time.Minute, "end of all that was told", func() (bool, string) {
-		opened := told.openings("")
-		resolved := 0
-		for _, v := range told.all {
-			if v.Get("thread_ts") != "" && strings.HasPrefix(v.Get("text"), "RESOLVED") {
-				resolved++
-			}
-		}
-		return opened == resolved, told.String()
-	})
+	eventually(t, 3*time.Minute, "end of all that was told", told.over)
 	w.awaitReady()
 	w.end()
 }
@@ -273,15 +275,7 @@ func TestDaemonsAcrossCut(t *testing.T) {
 		other, more := second.acts()
 		return one != other, said + more
 	})
-	eventually(t, 4*time.Minute, "end of all that was told", func() (bool, string) {
-		opened, resolved := told.openings(""), 0
-		for _, v := range told.all {
-			if v.Get("thread_ts") != "" && strings.HasPrefix(v.Get("text"), "RESOLVED") {
-				resolved++
-			}
-		}
-		return opened == resolved, told.String()
-	})
+	eventually(t, 4*time.Minute, "end of all that was told", told.over)
 	first.end()
 	second.end()
 }

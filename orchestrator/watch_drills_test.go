@@ -1,0 +1,71 @@
+package orchestrator_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
+)
+
+const drilledNightly = twoWay + `
+checks: {schedule: '@every 5m', timeout: 5s}
+drills: [{name: nightly, schedule: "0 3 * * *", expiry: 1h}]
+`
+
+// TestWatchDrills: the daemon makes the drills at their times, tells of one that has
+// failed until one has passed, and of one that is overdue, and sweeps.
+func TestWatchDrills(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, drilledNightly, 2)
+		dead := b.immortal()
+		dead.at, dead.death = 4, diesAfter
+		_, _ = dead.drill(t.Context(), orchestrator.DrillOptions{Reason: "dies"})
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		time.Sleep(20 * time.Minute)
+		b.wantClean()
+
+		codes := func() (out []string) {
+			for _, s := range m.last().Signals {
+				if strings.HasPrefix(s.Code, "drill") {
+					out = append(out, s.Code)
+				}
+			}
+			return out
+		}
+		drills := func() (out []report.Verdict) {
+			reports, _, err := orchestrator.Reports(t.Context(), b.plan, b.immortal().sites(t.Context()))
+			b.must(err)
+			for _, r := range reports {
+				out = append(out, r.Verdict)
+			}
+			return out
+		}
+		time.Sleep(24 * time.Hour)
+		if got := drills(); !slices.Equal(got, []report.Verdict{report.Passed}) || len(codes()) > 0 {
+			t.Fatalf("%v, %v", got, codes())
+		}
+		b.must(b.world.Write("a", ref("volume-1"), 1<<20, []byte("data")))
+		time.Sleep(time.Minute)
+		b.must(b.world.Corrupt("b", ref("volume-1"), 1<<20, []byte("rot")))
+		time.Sleep(24 * time.Hour)
+		if got := drills(); len(got) != 2 || got[1] != report.Failed || !slices.Equal(codes(), []string{"drill-failed"}) {
+			t.Fatalf("%v, %v", got, codes())
+		}
+		b.must(b.world.Corrupt("b", ref("volume-1"), 1<<20, []byte("dat")))
+		// With the secondary away drills are skipped, until they are overdue.
+		b.world.Vanish("b")
+		time.Sleep(72 * time.Hour)
+		if got := codes(); !slices.Equal(got, []string{"drill-failed", "drill-overdue"}) {
+			t.Fatalf("%v, %v", drills(), got)
+		}
+		b.world.Return("b")
+		time.Sleep(24 * time.Hour)
+		if got := drills(); got[len(got)-1] != report.Passed || len(codes()) > 0 {
+			t.Fatalf("%v, %v", got, codes())
+		}
+	})
+}
