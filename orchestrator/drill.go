@@ -124,6 +124,8 @@ type drill struct {
 	total  int
 	green  time.Time // when the last check was
 	placed map[replay.Pool]bool
+	// unreleased are the groups whose hooks after them have failed, in words.
+	unreleased []string
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -143,7 +145,9 @@ type drillImage struct {
 
 	carrier  uint64        // the mirror snapshot that brings the snapshot over
 	awaited  time.Duration // how long that took
+	was      *replayed     // how far replay was then
 	snapshot bool          // there may be one at the primary
+	removed  bool          // and it was removed there
 	cloned   bool          // there may be a clone
 	up       bool          // it can be used
 }
@@ -155,6 +159,7 @@ func newDrill(plan *plans.Plan, sites *Sites, spec plans.Drill, o DrillOptions) 
 	if trigger == "" {
 		trigger = "person"
 	}
+	chosen := scopeWords(o, spec.Site)
 	if o.Site != "" {
 		spec.Site = o.Site
 	}
@@ -163,12 +168,29 @@ func newDrill(plan *plans.Plan, sites *Sites, spec plans.Drill, o DrillOptions) 
 		mark: newDrillMark(plan, id, now.Add(spec.Expiry.Std())),
 		report: report.Report{
 			Version: report.Version, ID: id, Kind: string(Drill), Name: spec.Name, Plan: plan.Name, Fingerprint: plan.Fingerprint(),
-			By: whoWrites(), Trigger: trigger, Reason: o.Reason, Began: now, Verdict: report.Aborted,
+			By: whoWrites(), Trigger: trigger, Reason: o.Reason, Scope: chosen, Began: now, Verdict: report.Aborted,
 			Objectives: report.Objectives{RTOSeconds: seconds(spec.RTO.Std())},
 			Versions:   map[string]string{"drover": o.Version},
 			Images:     []report.Image{}, Checks: []report.Check{}, Steps: []report.Step{},
 		},
 	}
+}
+
+// scopeWords tell what of the options is in place of what the drill itself names.
+func scopeWords(o DrillOptions, site string) string {
+	var words []string
+	add := func(what string, names ...string) {
+		for _, name := range names {
+			words = append(words, what+" "+name)
+		}
+	}
+	add("image", o.Scope.Images...)
+	add("group", o.Scope.Groups...)
+	add("wave", o.Scope.Waves...)
+	if o.Site != "" && o.Site != site {
+		add("site", o.Site)
+	}
+	return strings.Join(words, ", ")
 }
 
 // errSkipped marks a drill that was not begun.
@@ -272,16 +294,18 @@ func (d *drill) waves() (out [][][]*drillUnit) {
 // the report; other units go on.
 func (d *drill) bringUp(ctx context.Context, u *drillUnit) {
 	defer d.step(1)
-	err := d.hooksOfGroup(ctx, plans.BeforeGroup, u)
-	if err == nil {
+	err := d.held(ctx, u, func() error {
 		if d.lost {
-			err = d.copyUnit(ctx, u)
-		} else {
-			err = d.cloneUnit(ctx, u)
+			return nil
 		}
-	}
-	if err == nil {
-		err = d.hooksOfGroup(ctx, plans.AfterGroup, u)
+		return d.snapshots(ctx, u)
+	})
+	switch {
+	case err != nil:
+	case d.lost:
+		err = d.copyUnit(ctx, u)
+	default:
+		err = d.cloneUnit(ctx, u)
 	}
 	if err != nil {
 		if u.group != "" {

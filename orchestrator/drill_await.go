@@ -63,7 +63,12 @@ func (d *drill) await(ctx context.Context, i *drillImage) error {
 		case copied.Image.Role != replay.RoleSecondary:
 			return "", refusal("drover status "+d.plan.File, "%s has the role %s at %s", i.ref, copied.Image.Role, d.to)
 		}
-		if lacks := lacking(copied.Image, i.mode, d.mark.snapshot(), i.carrier); lacks != "" || i.mode == replay.ModeSnapshot {
+		lacks := lacking(copied.Image, i.mode, d.mark.snapshot(), i.carrier)
+		if lacks == "" && i.mode == replay.ModeSnapshot {
+			brought := replayPoint{entry: i.carrier}
+			i.was = &replayed{written: brought, held: brought}
+		}
+		if lacks != "" || i.mode == replay.ModeSnapshot {
 			return lacks, nil
 		}
 		// Asked only now: it is the last thing that can be missing.
@@ -72,6 +77,9 @@ func (d *drill) await(ctx context.Context, i *drillImage) error {
 			return "", err
 		}
 		primary, err := source.at(d.from)
+		if far, known := howFar(&primary.Image, copied); err == nil && known {
+			i.was = &far
+		}
 		return unsynced(primary.Image, copied.MirrorUUID), err
 	})
 	if errors.Is(err, replay.ErrTimeout) {
@@ -84,7 +92,7 @@ func (d *drill) await(ctx context.Context, i *drillImage) error {
 // brings its removal. Where replay was far behind with the snapshot, it will be so with
 // the removal.
 func (d *drill) awaitGone(ctx context.Context, i *drillImage) error {
-	_, err := d.lookUntil(ctx, i.ref, goneTime+2*i.awaited, func(_ context.Context, seen sighting) (string, error) {
+	_, err := d.lookUntil(ctx, i.ref, replicatedTime+2*i.awaited, func(_ context.Context, seen sighting) (string, error) {
 		copied, err := seen.at(d.to)
 		switch {
 		case errors.Is(err, replay.ErrNotFound):

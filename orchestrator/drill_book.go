@@ -28,7 +28,10 @@ func openDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, err
 	if err != nil {
 		return nil, fmt.Errorf("reports: %w", err)
 	}
-	book.outdated = oldReports
+	book.outdated = func(entries []Entry) []string {
+		_, over := owedReleases(entries, book.now())
+		return append(oldReports(entries), over...)
+	}
 	return book, nil
 }
 
@@ -51,15 +54,21 @@ func (d *drill) begin(ctx context.Context) (err error) {
 	if d.ledger, err = openDrills(ctx, d.plan, d.sites); err != nil {
 		return err
 	}
-	if d.lease, err = d.ledger.Lease(ctx, d.report.ID); err != nil {
+	if d.lease, err = drillLease(ctx, d.ledger, d.report.ID); err != nil {
 		if errors.Is(err, ErrLeased) {
 			err = advise(fmt.Errorf("another drill of the plan is at work: %w", err), "wait until it is done: drover drill history FILE")
 		}
 		return err
 	}
-	left := sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan })
-	for _, l := range left {
-		d.notef("%s", l.words())
+	swept := &DrillSweep{Left: makeUp(ctx, d.plan, d.ledger)} // first: production may stand still
+	swept.add(sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan }))
+	for i := range swept.Left {
+		d.notef("%s", swept.Left[i].words())
+	}
+	for i := range swept.Unseen {
+		if u := &swept.Unseen[i]; !d.lost || u.Site != d.from { // that one is told of
+			d.notef("earlier drills may have left something: %s", u.words())
+		}
 	}
 	// Whoever has begun a run since it was looked at has not waited for this drill.
 	if _, err := d.book.Refresh(ctx); err != nil {
@@ -164,19 +173,26 @@ func storeReport(ctx context.Context, ledger *Book, r *report.Report) error {
 	return nil
 }
 
-// recordedReports are those of a ledger, the oldest first.
-func recordedReports(entries []Entry) []report.Report {
-	var out []report.Report
+// recordedReports are those of a ledger in the order in which they were recorded. Where
+// one was, by a clock so far ahead that no other writer follows it, is not known: it
+// counts as older than all others.
+func recordedReports(entries []Entry, now time.Time) []report.Report {
+	var out, ahead []report.Report
 	for i := range entries {
 		if entries[i].Kind != EntryReport {
 			continue
 		}
-		if r, err := report.Parse(entries[i].Body); err == nil {
-			out = append(out, *r)
+		r, err := report.Parse(entries[i].Body)
+		if err != nil {
+			continue
 		}
+		if at, ok := timeOfKey(entries[i].Key); ok && at.After(now.Add(clockTrust)) {
+			ahead = append(ahead, *r)
+			continue
+		}
+		out = append(out, *r)
 	}
-	slices.SortStableFunc(out, func(a, b report.Report) int { return a.Began.Compare(b.Began) })
-	return out
+	return append(ahead, out...)
 }
 
 // DrillLeft is something of a drill that has ended, or should have.
@@ -186,9 +202,11 @@ type DrillLeft struct {
 	// Image is a clone, or the image of Snapshot.
 	Image    replay.ImageRef `json:"image"`
 	Snapshot string          `json:"snapshot,omitempty"`
-	Until    time.Time       `json:"until"` // when it was to be gone
-	Removed  bool            `json:"removed"`
-	Note     string          `json:"note,omitempty"`
+	// Group, in place of an image: its hooks before it may hold its writers back still.
+	Group   string    `json:"group,omitempty"`
+	Until   time.Time `json:"until"` // when it was to be gone
+	Removed bool      `json:"removed"`
+	Note    string    `json:"note,omitempty"`
 
 	mark drillMark
 }
@@ -197,8 +215,11 @@ func newDrillLeft(m drillMark, site string, ref replay.ImageRef, snapshot string
 	return DrillLeft{Drill: m.id, Site: site, Image: ref, Snapshot: snapshot, Until: m.until, mark: m}
 }
 
-// what names it.
-func (l *DrillLeft) what() string {
+// What names it.
+func (l *DrillLeft) What() string {
+	if l.Group != "" {
+		return "hooks after group " + l.Group
+	}
 	if l.Snapshot != "" {
 		return l.Image.String() + "@" + l.Snapshot
 	}
@@ -207,10 +228,15 @@ func (l *DrillLeft) what() string {
 
 // words tell of it in one line.
 func (l *DrillLeft) words() string {
-	if l.Removed {
-		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.what(), l.Site)
+	switch {
+	case l.Group != "" && l.Removed:
+		return fmt.Sprintf("%s was killed and owed the hooks after group %s: carried out now", l.Drill, l.Group)
+	case l.Group != "":
+		return fmt.Sprintf("%s was killed, and group %s may still be held back: %s", l.Drill, l.Group, l.Note)
+	case l.Removed:
+		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.What(), l.Site)
 	}
-	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, l.what(), l.Site, l.Note)
+	return fmt.Sprintf("%s has left %s at %s: %s", l.Drill, l.What(), l.Site, l.Note)
 }
 
 func sortLeft(left []DrillLeft) {

@@ -79,8 +79,17 @@ func (d *drill) check(ctx context.Context, c *drillCheck) {
 	}
 	r := report.Check{Name: c.plan.Name, How: howOf(c.plan), Per: c.plan.Per, Of: c.of, Began: d.sites.now().UTC()}
 	began := time.Now()
+	up, of := d.came(c)
 	timed, cancel := context.WithTimeoutCause(ctx, c.plan.Timeout.Std(), fmt.Errorf("%w (%s)", errHookTimeout, c.plan.Timeout))
-	output, err := d.make(timed, c)
+	var (
+		output string
+		err    error
+	)
+	if up == 0 {
+		err = errLeftOut("what it is for did not come up")
+	} else {
+		output, err = d.make(timed, c)
+	}
 	if err != nil && timed.Err() != nil && ctx.Err() == nil && c.plan.BuiltIn != "" {
 		err = context.Cause(timed)
 	}
@@ -88,6 +97,8 @@ func (d *drill) check(ctx context.Context, c *drillCheck) {
 	r.Seconds, r.Output = seconds(time.Since(began)), output
 	var skipped errLeftOut
 	switch {
+	case err == nil && up < of:
+		r.Verdict, r.Why = report.Failed, fmt.Sprintf("it is green of %d of %s only: the others did not come up", up, plural(uint64(of), "image", "images"))
 	case err == nil:
 		r.Verdict = report.Passed
 	case errors.As(err, &skipped):
@@ -106,6 +117,22 @@ func (d *drill) check(ctx context.Context, c *drillCheck) {
 	}
 	d.done++
 	d.tell(DrillEvent{Check: &r})
+}
+
+// came counts the clones of a check that are up, and the images that it is for: where
+// it is for the whole drill, also those that could not be brought up at all.
+func (d *drill) came(c *drillCheck) (up, of int) {
+	d.made.Lock()
+	defer d.made.Unlock()
+	for _, i := range c.images {
+		if i.up {
+			up++
+		}
+	}
+	if c.unit == nil {
+		return up, len(d.report.Images)
+	}
+	return up, len(c.images)
 }
 
 // errLeftOut says why a check could not be made; it is no failure, and is said.

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/drover-io/drover/orchestrator/report"
@@ -43,11 +44,14 @@ func (d *drill) finish(err error) {
 	}
 	var skipped errSkipped
 	wrong := d.wrong()
+	if err == nil {
+		wrong = append(wrong, d.unproven()...)
+	}
 	switch {
 	case errors.As(err, &skipped):
 		r.Verdict, r.Why = report.Skipped, oneLine(err.Error())
 	case err != nil && len(wrong) == 0:
-		r.Verdict, r.Why = report.Aborted, oneLine(err.Error())
+		r.Verdict, r.Why = report.Aborted, oneLine(strings.Join(append([]string{err.Error()}, d.leftWords()...), "; "))
 	case err != nil:
 		r.Verdict, r.Why = report.Failed, oneLine(err.Error()+"; "+strings.Join(wrong, "; "))
 	case len(wrong) > 0:
@@ -57,24 +61,75 @@ func (d *drill) finish(err error) {
 	}
 }
 
-// measure works out what was achieved.
+// measure works out what was achieved: the RPO of the oldest data, and the RTO once
+// all that was to be checked is green. What is not known of one is not known at all.
 func (d *drill) measure() {
 	r := &d.report
+	green := !d.green.IsZero()
+	var oldest *float64
+	known := len(r.Images) > 0
 	for i := range r.Images {
-		if age := r.Images[i].RPOSeconds; age != nil && (r.Achieved.RPOSeconds == nil || *age > *r.Achieved.RPOSeconds) {
-			worst := *age
-			r.Achieved.RPOSeconds = &worst
+		m := &r.Images[i]
+		green = green && m.Verdict == report.Passed
+		known = known && m.RPOSeconds != nil
+		if known && (oldest == nil || *m.RPOSeconds > *oldest) {
+			worst := *m.RPOSeconds
+			oldest = &worst
 		}
 	}
-	if !d.green.IsZero() {
+	if known {
+		r.Achieved.RPOSeconds = oldest
+	}
+	for i := range r.Checks {
+		green = green && (r.Checks[i].Verdict == report.Passed || r.Checks[i].Verdict == report.Skipped)
+	}
+	for k := range d.checks {
+		green = green && d.checks[k].made
+	}
+	if green {
 		took := max(seconds(d.green.Sub(r.Began)), 0)
 		r.Achieved.RTOSeconds = &took
 	}
 }
 
+// unproven is what a drill that has come to its end does not show, and what it has left,
+// in words: one that shows nothing has not passed.
+func (d *drill) unproven() (out []string) {
+	r := &d.report
+	if !slices.ContainsFunc(r.Checks, func(c report.Check) bool { return c.Verdict == report.Passed || c.Verdict == report.Failed }) {
+		why := "there was none"
+		if len(r.Checks) > 0 {
+			why = "the first: " + r.Checks[0].Why
+		}
+		out = append(out, "no check was made, so that nothing shows that the images would serve; "+why)
+	}
+	measures := r.Measures()
+	for i := range measures {
+		m := &measures[i]
+		switch {
+		case m.Outcome != report.Unmeasured:
+		case m.Name == "RPO":
+			out = append(out, "RPO: it is not known of when the data of every image are, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+		case d.green.IsZero() || len(d.wrong()) == 0:
+			out = append(out, "RTO: not every check is green, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+		}
+	}
+	return append(out, d.leftWords()...)
+}
+
+// leftWords tell of what was not removed, if there is any.
+func (d *drill) leftWords() []string {
+	left := d.report.Left
+	if len(left) == 0 {
+		return nil
+	}
+	return []string{plural(uint64(len(left)), "thing was", "things were") + " not removed, the first: " + left[0]}
+}
+
 // wrong is what was found wrong, in words.
 func (d *drill) wrong() (out []string) {
 	r := &d.report
+	out = append(out, d.unreleased...)
 	count := func(n int, one, many, first string) {
 		switch {
 		case n == 1:
@@ -118,6 +173,8 @@ func (d *drill) err(err error) error {
 		return skipped.error
 	case d.report.Verdict == report.Failed:
 		return advise(fmt.Errorf("%w: %s", ErrDrillFailed, d.report.Why), "drover report FILE "+d.report.ID+" shows all of it")
+	case err != nil && len(d.report.Left) > 0:
+		return advise(fmt.Errorf("the drill was broken off: %w; %s", err, strings.Join(d.leftWords(), "")), "drover drill sweep "+shellLine(d.plan.File))
 	case err != nil:
 		return fmt.Errorf("the drill was broken off, and what it had made was removed: %w", err)
 	}

@@ -57,6 +57,9 @@ func (d *drill) facts(when, of string, images []*drillImage) HookFacts {
 		Plan: d.plan.Name, Runbook: string(Drill), Run: d.report.ID, When: when, Of: of, From: d.from, To: d.to,
 		Drill: &DrillFacts{Name: d.spec.Name, Site: d.to, User: d.spec.User, Keyring: d.spec.Keyring, Clones: []DrillClone{}},
 	}
+	if when == plans.BeforeGroup || when == plans.AfterGroup {
+		f.Group = of
+	}
 	if site := d.plan.Site(d.to); site != nil {
 		f.Drill.Conf = site.Conf
 	}
@@ -88,35 +91,33 @@ func (d *drill) hooks(ctx context.Context, when, of string, units []*drillUnit) 
 		units = d.units
 	}
 	for _, h := range selectHooks(d.plan, string(Drill), when, of) {
-		if h.Manual != "" {
-			d.notef("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
-			continue
-		}
-		facts := d.facts(when, of, all(units))
-		err := d.timed("hook "+h.Name, of, "", func() (string, error) {
-			result, err := runHook(ctx, h, facts)
-			return lastLine(result.Output), err
-		})
-		switch {
-		case err == nil:
-		case h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil:
-			d.notef("%v", err)
-		default:
+		if err := d.hook(ctx, h, when, of, units); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *drill) hooksOfWave(ctx context.Context, when string, units []*drillUnit) error {
-	return d.hooks(ctx, when, units[0].wave, units)
-}
-
-func (d *drill) hooksOfGroup(ctx context.Context, when string, u *drillUnit) error {
-	if u.group == "" {
+// hook carries out one hook. The error is of one whose failure ends what it is for.
+func (d *drill) hook(ctx context.Context, h *plans.Hook, when, of string, units []*drillUnit) error {
+	if h.Manual != "" {
+		d.notef("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
 		return nil
 	}
-	return d.hooks(ctx, when, u.group, []*drillUnit{u})
+	facts := d.facts(when, of, all(units))
+	err := d.timed("hook "+h.Name, of, "", func() (string, error) {
+		result, err := runHook(ctx, h, facts)
+		return lastLine(result.Output), err
+	})
+	if err != nil && h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil {
+		d.notef("%v", err)
+		return nil
+	}
+	return err
+}
+
+func (d *drill) hooksOfWave(ctx context.Context, when string, units []*drillUnit) error {
+	return d.hooks(ctx, when, units[0].wave, units)
 }
 
 // checkHook is a check as a hook, which is carried out in the same way.

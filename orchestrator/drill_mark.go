@@ -94,15 +94,18 @@ func DrillUsers(plan *plans.Plan) (users []string) {
 	return users
 }
 
-// DrillPlaces are where the drills of a user bring images up, and the pools of these.
-func DrillPlaces(plan *plans.Plan, user string) (places []replay.Pool, parents []string) {
+// DrillPlaces are where the drills of a user bring images up, and where these lie.
+func DrillPlaces(plan *plans.Plan, user string) (places, parents []replay.Pool) {
 	for i := range plan.Drills {
 		if plan.Drills[i].User != user {
 			continue
 		}
 		for j := range plan.Pools {
-			pool := plan.Pools[j].Name
-			if place := drillPlace(&plan.Drills[i], pool); !slices.Contains(places, place) {
+			pool := poolOf(&plan.Pools[j])
+			if !drillTouches(plan, &plan.Drills[i], pool) {
+				continue
+			}
+			if place := drillPlace(&plan.Drills[i], pool.Name); !slices.Contains(places, place) {
 				places = append(places, place)
 			}
 			if !slices.Contains(parents, pool) {
@@ -111,6 +114,27 @@ func DrillPlaces(plan *plans.Plan, user string) (places []replay.Pool, parents [
 		}
 	}
 	return places, parents
+}
+
+// drillTouches reports whether a drill may choose images of a pool: where it names
+// any, it chooses these and those of their groups.
+func drillTouches(plan *plans.Plan, d *plans.Drill, pool replay.Pool) bool {
+	if len(d.Images)+len(d.Groups) == 0 {
+		return true
+	}
+	in := func(r plans.ImageRef) bool { return r.Pool == pool.Name && r.Namespace == pool.Namespace }
+	if slices.ContainsFunc(d.Images, in) {
+		return true
+	}
+	return slices.ContainsFunc(plan.Groups, func(g plans.Group) bool {
+		if !slices.ContainsFunc(g.Images, in) {
+			return false
+		}
+		// A glob of the drill and one of the group may meet: that is taken to be so.
+		return slices.Contains(d.Groups, g.Name) || slices.ContainsFunc(d.Images, func(r plans.ImageRef) bool {
+			return slices.ContainsFunc(g.Images, func(m plans.ImageRef) bool { return m.Pool == r.Pool && m.Namespace == r.Namespace })
+		})
+	})
 }
 
 // drillPlace is where a drill brings the images of a pool up.

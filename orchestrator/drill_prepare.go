@@ -13,6 +13,9 @@ import (
 	"github.com/drover-io/drover/replay"
 )
 
+// triggerSchedule is that of a drill which nobody has asked for in person.
+const triggerSchedule = "schedule"
+
 // prepare looks at the sites and chooses what is rehearsed; it changes nothing.
 func (d *drill) prepare(ctx context.Context) error {
 	book, obs, stands, err := before(ctx, d.plan, d.sites, d.scope())
@@ -121,7 +124,12 @@ func (d *drill) direction(obs *Observation, stands []stand) error {
 	d.report.From, d.report.To = d.from, d.to
 	if fault := obs.Site(d.from).Fault; fault != nil {
 		d.lost = true
-		d.notef("%s does not answer (%s): what %s holds is brought up as copies", d.from, replay.WithoutSite(d.from, fault.What), d.to)
+		what := replay.WithoutSite(d.from, fault.What)
+		if d.options.Trigger == triggerSchedule && d.spec.PrimaryLost != plans.PrimaryLostCopy {
+			return refusal("drill by hand, or write primary_lost: copy",
+				"%s does not answer (%s), and by schedule whole images are not copied during an outage", d.from, what)
+		}
+		d.notef("%s does not answer (%s): what %s holds is brought up as copies", d.from, what, d.to)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/parallel"
@@ -20,53 +19,88 @@ const (
 	// tearDownAtOnce is the same at the end of a drill: nobody waits for it, and
 	// replay has to bring each removal to the secondary besides its other work.
 	tearDownAtOnce = 4
+	// sweepPurpose is what a sweep takes the lease for.
+	sweepPurpose = "sweep"
 )
 
-// tearDown removes all that the drill has made, also where ctx has ended.
+const (
+	// tearDownTime is how long the removal of what a drill has made may take at least,
+	// and tearDownEach what each image adds: a client that has a clone open may take
+	// that long to let go.
+	tearDownTime = 5 * time.Minute
+	tearDownEach = time.Minute
+)
+
+// tearDown removes all that the drill has made, also where ctx has ended. What is there
+// still, or is not known to be gone, is in the report.
 func (d *drill) tearDown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	images := all(d.units)
+	limit := tearDownTime + time.Duration(len(images))*tearDownEach/tearDownAtOnce
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w (%v)", errTearDown, limit))
 	defer cancel()
-	_ = d.timed("remove", "", "", func() (string, error) { return "", d.removeAll(ctx) })
+	_ = d.timed("remove", "", "", func() (string, error) {
+		d.removeAll(ctx, images)
+		d.made.Lock()
+		defer d.made.Unlock()
+		if n := len(d.report.Left); n > 0 {
+			return "", fmt.Errorf("%s left, the first: %s", plural(uint64(n), "thing is", "things are"), d.report.Left[0])
+		}
+		return "", nil
+	})
 }
 
-func (d *drill) removeAll(ctx context.Context) error {
-	var images []*drillImage
-	for _, u := range d.units {
-		images = append(images, u.images...)
-	}
-	errs := make([]error, len(images))
+// errTearDown: what a drill has made could not be removed within the time for that.
+var errTearDown = errors.New("the time for the removal is over")
+
+func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
+	reached := make([]bool, len(images))
 	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
-		i := images[k]
-		var clone, snapshot error
-		if i.cloned {
-			if site, err := d.sites.Site(d.to); err == nil {
-				clone = removeClone(ctx, site, i.clone, d.lost)
-			}
-		}
-		if i.snapshot {
-			snapshot = d.removeSnapshot(ctx, i)
-		}
-		if clone != nil {
-			d.leftf("%s at %s: %v", i.clone, d.to, clone)
-		}
-		if snapshot != nil {
-			d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.from, snapshot)
-		}
-		errs[k] = errors.Join(clone, snapshot)
+		reached[k] = true
+		d.removeImage(ctx, images[k])
 	})
 	var wg parallel.Group
-	for _, i := range images {
-		if !i.snapshot || d.lost {
-			continue
+	for k, i := range images {
+		switch {
+		case !reached[k]:
+			d.unreached(ctx, i)
+		case i.removed && !d.lost:
+			wg.Go(func() {
+				if err := d.awaitGone(ctx, i); err != nil {
+					d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
+				}
+			})
 		}
-		wg.Go(func() {
-			if err := d.awaitGone(ctx, i); err != nil {
-				d.leftf("%s@%s at %s: %v", i.ref, d.mark.snapshot(), d.to, err)
-			}
-		})
 	}
 	wg.Wait()
-	return replay.OneLine(errs...)
+}
+
+// removeImage removes the clone of an image, and its snapshot at the primary.
+func (d *drill) removeImage(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		site, err := d.sites.Site(d.to)
+		if err == nil {
+			err = removeClone(ctx, site, i.clone, d.lost)
+		}
+		if err != nil {
+			d.leftf("%s at %s: %v", i.clone, d.to, err)
+		}
+	}
+	if i.snapshot {
+		err := d.removeSnapshot(ctx, i)
+		if i.removed = err == nil; err != nil {
+			d.leftf("%s@%s at %s, and so at %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, err)
+		}
+	}
+}
+
+// unreached tells what is left of an image that it did not come to.
+func (d *drill) unreached(ctx context.Context, i *drillImage) {
+	if i.cloned {
+		d.leftf("%s at %s: %v", i.clone, d.to, contextCause(ctx))
+	}
+	if i.snapshot {
+		d.leftf("%s@%s at %s and %s: %v", i.ref, d.mark.snapshot(), d.from, d.to, contextCause(ctx))
+	}
 }
 
 // removeSnapshot removes a snapshot at the primary, which may have become another one
@@ -114,10 +148,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 }
 
 // sweepDrills removes what drills have left that are not at work any more: mine says
-// of which. It answers with what it found, also where that could not be removed. The
-// caller holds the lease of the plan's drills.
-func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
-	left := findLeft(ctx, plan, sites, mine)
+// of which. It answers with what it found, also where that could not be removed, and
+// with what it could not look at. The caller holds the lease of the plan's drills.
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+	left, unseen := findLeft(ctx, plan, sites, mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
 		if l.Snapshot != "" {
@@ -134,7 +168,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
 		}
 	})
-	return left
+	return &DrillSweep{Left: left, Unseen: unseen}
 }
 
 func (l *DrillLeft) settle(err error) {
@@ -155,7 +189,7 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 		return err
 	}
 	if image.Role == replay.RoleSecondary {
-		return errors.New("it goes when replay brings its removal at the primary")
+		return removeAtSecondary(ctx, plan, sites, l)
 	}
 	if err := site.RemoveSnapshot(ctx, l.Image, l.Snapshot); err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
@@ -166,55 +200,93 @@ func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l 
 	return err
 }
 
-// findLeft looks for what drills have made at all sites that answer.
-func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) []DrillLeft {
-	var (
-		mu     sync.Mutex
-		out    []DrillLeft
-		clones []DrillLeft
-		wg     parallel.Group
-	)
-	wg.Go(func() { clones = drillClones(ctx, plan, sites) })
-	for _, wanted := range plan.Sites {
-		site, err := sites.Site(wanted.Name)
+// removeAtSecondary sees that a snapshot of a copy goes, which replay alone can remove.
+// Where the primary has it no more and it was to be gone long since, nothing brings its
+// removal any more: it is made there once more. See verification.removeAgain.
+func removeAtSecondary(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+	goes := errors.New("it goes when replay brings its removal at the primary")
+	if sites.now().Before(l.Until) {
+		return goes
+	}
+	for _, other := range otherSites(plan, l.Site) {
+		site, err := sites.Site(other)
 		if err != nil {
 			continue
 		}
+		image, err := site.Image(ctx, l.Image)
+		if err != nil || image.Role != replay.RolePrimary {
+			continue
+		}
+		if hasSnapshot(image, l.Snapshot) {
+			return goes // this sweep removes it there
+		}
+		v := newVerification(plan, sites, VerifyOptions{}, verifyLimits(plan, nil))
+		t := &verifyTarget{ref: l.Image, mode: image.Mode, primary: other, secondaries: []string{l.Site}}
+		if err := v.removeAgain(ctx, t, l.Snapshot); err != nil {
+			return fmt.Errorf("remove it at %s once more: %w", other, err)
+		}
+		return v.awaitGone(ctx, l.Image, l.Site, l.Snapshot)
+	}
+	return fmt.Errorf("%w, and none is known to be there", goes)
+}
+
+// findLeft looks for what drills have made at all sites, and tells where it could not.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
+	var (
+		mu     sync.Mutex
+		out    []DrillLeft
+		unseen []DrillUnseen
+		clones []DrillLeft
+		places []DrillUnseen
+		wg     parallel.Group
+	)
+	wg.Go(func() { clones, places = drillClones(ctx, plan, sites) })
+	for _, wanted := range plan.Sites {
+		site, err := sites.Site(wanted.Name)
+		if err != nil {
+			continue // drillClones tells of it
+		}
 		for i := range plan.Pools {
 			wg.Go(func() {
-				images, _ := listPool(ctx, plan, site, poolOf(&plan.Pools[i]), replay.WithHeader) // found the next time
+				pool := poolOf(&plan.Pools[i])
+				images, err := listPool(ctx, plan, site, pool, replay.WithHeader)
 				found := drillSnapshots(wanted.Name, images)
 				mu.Lock()
 				defer mu.Unlock()
 				out = append(out, found...)
+				if err != nil && !errors.Is(err, replay.ErrNotFound) {
+					unseen = append(unseen, newDrillUnseen(wanted.Name, pool.String(), err))
+				}
 			})
 		}
 	}
 	wg.Wait()
 	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
-	return out
+	return out, sortUnseen(append(unseen, places...))
 }
 
 // SweepDrills removes what drills of the plan have left that are not at work any
-// more. It fails with [ErrLeased] while one is.
-func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (left []DrillLeft, err error) {
+// more. It fails with [ErrLeased] while one is; what it could not look at is no error
+// of it, see [DrillSweep.Err].
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *DrillSweep, err error) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close(ctx)) }()
-	lease, err := ledger.Lease(ctx, "sweep")
+	lease, err := ledger.Lease(ctx, sweepPurpose)
 	if err != nil {
 		return nil, err
 	}
 	own := digest(plan.Name)
-	left = sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own })
-	return left, lease.Release(ctx)
+	swept = &DrillSweep{Left: makeUp(lease.Context(), plan, ledger)}
+	swept.add(sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own }))
+	return swept, errors.Join(lease.Err(), lease.Release(ctx))
 }
 
-// replicated sees that replay has gone on, and that every copy is within its
-// objective again.
+// replicated sees that replay has gone on while the clones were up, and that every copy
+// is within its objective.
 func (d *drill) replicated(ctx context.Context) error {
 	if d.lost {
 		return nil
@@ -222,12 +294,16 @@ func (d *drill) replicated(ctx context.Context) error {
 	return d.timed("replication", "", d.to, func() (string, error) {
 		limit := time.Now().Add(replicatedTime)
 		for {
-			late := d.late(ctx)
+			late, idle := d.late(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return "", contextCause(ctx)
 			case len(late) == 0:
-				return "the drill's snapshots came by replay, and every copy replays within its objective", nil
+				said := "every copy replays, none beyond its objective, and replay has advanced since the clones came up"
+				if idle > 0 {
+					said += fmt.Sprintf(", but for %s to which the primary wrote nothing", plural(uint64(idle), "image", "images"))
+				}
+				return said, nil
 			case time.Now().After(limit):
 				for i, why := range late {
 					d.failed(ctx, i, errors.New(why))
@@ -242,31 +318,46 @@ func (d *drill) replicated(ctx context.Context) error {
 // replicatedTime is how long replay may take to be as it was.
 const replicatedTime = time.Minute
 
-// late are the copies that do not replay within their objective.
-func (d *drill) late(ctx context.Context) map[*drillImage]string {
+// late are the copies that do not replay within their objective, or stand still; idle
+// counts those to which nothing was written.
+func (d *drill) late(ctx context.Context) (late map[*drillImage]string, idle int) {
 	_, stands := surveyOf(ctx, d.plan, d.sites)
-	out := map[*drillImage]string{}
-	for _, u := range d.units {
-		for _, i := range u.images {
-			if d.report.Images[i.at].Verdict != report.Passed {
-				continue
-			}
-			s := find(stands, i.ref)
-			if s == nil {
-				out[i] = "after the drill it is not there any more"
-				continue
-			}
-			copied := s.copyAt(d.to)
-			lag := s.evidence.Objective
-			switch {
-			case copied == nil || copied.State != replay.Replaying:
-				out[i] = "after the drill it does not replay" + problemAt(s, d.to)
-			case lag > 0 && copied.Lag.Seconds != nil && *copied.Lag.Seconds > lag:
-				out[i] = fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), lag)
-			}
+	late = map[*drillImage]string{}
+	for _, i := range all(d.units) {
+		s := find(stands, i.ref)
+		if s == nil {
+			late[i] = "after the drill it is not there any more"
+			continue
+		}
+		why, quiet := i.advance(s, d.from, d.to)
+		if behind := behindWords(s, d.to); behind != "" {
+			why = behind
+		}
+		switch {
+		case why != "":
+			late[i] = why
+		case quiet:
+			idle++
 		}
 	}
-	return out
+	return late, idle
+}
+
+// behindWords are why a copy is not within its objective; "" where it is. What is not
+// known is not within it.
+func behindWords(s *stand, to string) string {
+	copied, objective := s.copyAt(to), s.evidence.Objective
+	switch {
+	case copied == nil || copied.State != replay.Replaying && copied.State != replay.Lagging:
+		return "after the drill it does not replay" + problemAt(s, to)
+	case objective > 0 && copied.Lag.Seconds == nil:
+		return fmt.Sprintf("after the drill it is not known how far it is behind, and its objective is %v", objective)
+	case objective > 0 && *copied.Lag.Seconds > objective:
+		return fmt.Sprintf("after the drill it is %v behind, and its objective is %v", copied.Lag.Seconds.Round(time.Second), objective)
+	case copied.State != replay.Replaying:
+		return "after the drill it does not replay as it should" + problemAt(s, to)
+	}
+	return ""
 }
 
 func pause(ctx context.Context, d time.Duration) {

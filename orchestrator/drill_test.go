@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +99,8 @@ func (b *bed) passes(o orchestrator.DrillOptions) *report.Report {
 const drilled = `
 drills:
   - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
     checks:
       - {name: readable, builtin: readable}
       - {name: same, builtin: hash}
@@ -395,16 +398,17 @@ func TestDrillVisits(t *testing.T) {
 				return err
 			},
 		} {
-			p, taken := b.immortal(), 0
+			var taken atomic.Int64
+			p := b.immortal()
 			p.meanwhile(func(_ int64, c sim.Call) {
 				if c.Op == "CreateMirrorSnapshot" {
-					if taken++; visits() == 0 {
+					if taken.Add(1); visits() == 0 {
 						t.Errorf("%s: a mirror snapshot without a visit", name)
 					}
 				}
 			})
-			if err := do(p); err != nil || taken == 0 || visits() != 0 {
-				t.Errorf("%s: %v, %d mirror snapshots, %d visits left", name, err, taken, visits())
+			if err := do(p); err != nil || taken.Load() == 0 || visits() != 0 {
+				t.Errorf("%s: %v, %d mirror snapshots, %d visits left", name, err, taken.Load(), visits())
 			}
 		}
 	})

@@ -11,14 +11,24 @@ import (
 	"github.com/drover-io/drover/replay/parallel"
 )
 
-// cloneUnit brings a unit up as clones of one snapshot of each image. The snapshots
-// are taken side by side, so that those of a group are of one moment as nearly as
-// that goes without stopping its writers; that is for a hook before the group.
+// cloneUnit brings a unit up as clones of the snapshots that were taken.
 func (d *drill) cloneUnit(ctx context.Context, u *drillUnit) error {
-	if err := d.snapshots(ctx, u); err != nil {
+	if err := d.eachImage(ctx, u, func(i *drillImage) error { return d.carry(ctx, i) }); err != nil {
 		return err
 	}
 	return d.eachImage(ctx, u, func(i *drillImage) error { return d.clone(ctx, i) })
+}
+
+// carry takes the mirror snapshot that brings an image's snapshot over, in snapshot
+// mode.
+func (d *drill) carry(ctx context.Context, i *drillImage) (err error) {
+	if i.mode != replay.ModeSnapshot {
+		return nil
+	}
+	if i.carrier, err = d.v.mirrorSnapshot(ctx, d.from, i.ref); err != nil {
+		return fmt.Errorf("take mirror snapshot: %w", err)
+	}
+	return nil
 }
 
 // eachImage does something to all images of a unit at once, and answers with the
@@ -38,7 +48,9 @@ func (d *drill) eachImage(ctx context.Context, u *drillUnit, do func(*drillImage
 	return replay.OneLine(errs...)
 }
 
-// snapshots takes the snapshot of each image of a unit.
+// snapshots takes the snapshot of each image of a unit. They are taken side by side, so
+// that those of a group are of one moment as nearly as that goes without stopping its
+// writers; that is for hooks around it, which is why none may take long.
 func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 	site, err := d.sites.Site(d.from)
 	if err != nil {
@@ -50,6 +62,8 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 		return d.timed("snapshot", i.ref.String(), d.from, func() (string, error) {
 			taken := d.sites.now().UTC()
 			i.snapshot = true // whatever the answer is
+			ctx, cancel := context.WithTimeout(ctx, snapshotTime)
+			defer cancel()
 			if err := site.CreateSnapshot(ctx, i.ref, name); err != nil {
 				return "", fmt.Errorf("take snapshot: %w", err)
 			}
@@ -60,19 +74,9 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 		})
 	})
 	if err == nil && len(u.images) > 1 {
-		d.notef("the snapshots of group %s were taken within %v of each other; a hook before-group can hold its writers back for that", u.group, time.Since(began).Round(time.Millisecond))
+		d.notef("the snapshots of group %s were taken within %v of each other; hooks before-group and after-group can hold its writers back meanwhile", u.group, time.Since(began).Round(time.Millisecond))
 	}
-	if err != nil {
-		return err
-	}
-	return d.eachImage(ctx, u, func(i *drillImage) (err error) {
-		if i.mode == replay.ModeSnapshot {
-			if i.carrier, err = d.v.mirrorSnapshot(ctx, d.from, i.ref); err != nil {
-				return fmt.Errorf("take mirror snapshot: %w", err)
-			}
-		}
-		return nil
-	})
+	return err
 }
 
 // clone awaits an image's snapshot at the secondary, and clones it.
@@ -139,6 +143,23 @@ func (d *drill) copyUnit(ctx context.Context, u *drillUnit) error {
 	})
 }
 
+// heldSince is a moment of which a copy whose primary is away holds all, by the
+// primary's clock: what its daemon last said. The copy's own snapshots tell when they
+// were brought, which may be long after. In journal mode it is known only where the
+// copy lacked nothing.
+func heldSince(copied *replay.SecondaryVerdict) (at time.Time, known bool) {
+	if copied == nil || copied.Report == nil || copied.Report.Progress == nil {
+		return at, false
+	}
+	switch p := copied.Report.Progress; {
+	case p.LocalSnapshot != nil:
+		return p.LocalSnapshot.UTC(), true
+	case p.EntriesBehind != nil && *p.EntriesBehind == 0 && !copied.Report.Updated.IsZero():
+		return copied.Report.Updated.UTC(), true
+	}
+	return at, false
+}
+
 // copyImage copies the newest whole state of an image: in snapshot mode its newest
 // complete mirror snapshot, to which a failover would go back, too; in journal mode
 // what is replayed.
@@ -158,10 +179,13 @@ func (d *drill) copyImage(ctx context.Context, i *drillImage) (note string, err 
 			return "", errors.New("no mirror snapshot is whole")
 		}
 		snapshot = whole.Name
+	}
+	if taken, known := heldSince(i.stand.copyAt(d.to)); known {
 		d.made.Lock()
-		taken := whole.Created.UTC()
 		d.report.Images[i.at].Taken = &taken
 		d.made.Unlock()
+	} else {
+		d.notef("%s: it is not known of when the data are that %s holds", i.ref, d.to)
 	}
 	from, err := site.OpenSnapshot(ctx, i.ref, snapshot)
 	if err != nil {

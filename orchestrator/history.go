@@ -52,6 +52,10 @@ type VerifiedCopy struct {
 type slotRun struct {
 	What string    `json:"what"`
 	At   time.Time `json:"at"`
+	// Of a verification: that it has begun and not ended, and what the last one that
+	// has ended could not compare.
+	Open   bool    `json:"open,omitempty"`
+	Unmade *unmade `json:"unmade,omitempty"`
 }
 
 // HistoryQuery chooses from a plan's history. The zero value means all of it.

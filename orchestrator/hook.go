@@ -67,6 +67,10 @@ type HookResult struct {
 	Took   time.Duration
 }
 
+// whenCheck is the point at which a check of a drill is carried out. It uses clones as a
+// user of its own, and has no need of what Drover's environment holds.
+const whenCheck = "check"
+
 // errHookTimeout says that something did not end within the time that the plan
 // gives it.
 var errHookTimeout = errors.New("not done in time")
@@ -122,7 +126,9 @@ func runHookCommand(ctx context.Context, h *plans.Hook, facts *HookFacts) (HookR
 	for name, value := range h.Env {
 		env = append(env, name+"="+value)
 	}
-	e := errand{argv: h.Command, env: append(env, facts.env()...), input: input, timeout: h.Timeout.Std()}
+	e := errand{
+		argv: h.Command, env: append(env, facts.env()...), bare: facts.When == whenCheck, input: input, timeout: h.Timeout.Std(),
+	}
 	return e.run(ctx)
 }
 

@@ -25,6 +25,7 @@ const (
 type errand struct {
 	argv    []string
 	env     []string // beside Drover's own environment, and before it
+	bare    bool     // of Drover's own environment it gets only what bareEnv names
 	input   []byte   // for its standard input, which is then closed
 	timeout time.Duration
 	grace   time.Duration // 0: termGrace
@@ -47,7 +48,7 @@ func (e *errand) run(ctx context.Context) (HookResult, error) {
 	}
 	defer pipes.close()
 	cmd := exec.Command(e.argv[0], e.argv[1:]...) // #nosec G204 -- the plan's author names the program
-	cmd.Env = append(os.Environ(), e.env...)
+	cmd.Env = append(e.inherited(), e.env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = pipes.theirIn, pipes.theirOut, pipes.theirOut
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -84,6 +85,22 @@ func (e *errand) run(ctx context.Context) (HookResult, error) {
 	}
 	result := HookResult{Code: cmd.ProcessState.ExitCode(), Output: pipes.output()}
 	return result, exitError(exit, result.Output)
+}
+
+// bareEnv is what a command needs of Drover's environment, in which secrets may be.
+var bareEnv = []string{"PATH", "HOME", "LANG", "TMPDIR"}
+
+// inherited is what the command gets of Drover's own environment.
+func (e *errand) inherited() (env []string) {
+	if !e.bare {
+		return os.Environ()
+	}
+	for _, name := range bareEnv {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // endGroup ends a process group, and returns when it is gone.

@@ -23,7 +23,7 @@ func Reports(ctx context.Context, plan *plans.Plan, sites *Sites) (reports []rep
 	if err != nil {
 		return nil, nil, err
 	}
-	reports, faults = recordedReports(drills.Entries()), drills.Faults()
+	reports, faults = recordedReports(drills.Entries(), sites.now()), drills.Faults()
 	stories := Runs(book)
 	for i := range stories {
 		stories[i].Account(book)

@@ -163,9 +163,10 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	defer done()
 	var past *proofs
 	var left []DrillLeft
+	var unseen []DrillUnseen
 	var read parallel.Group
 	read.Go(func() { past = readProofs(reading, plan, sites) })
-	read.Go(func() { left = drillClones(reading, plan, sites) })
+	read.Go(func() { left, unseen = drillClones(reading, plan, sites) })
 	seen := look(ctx, plan, sites, o, func([]replay.Evidence) {})
 	// Nobody waits long for what is only history.
 	late := time.AfterFunc(shortAnswer, done)
@@ -178,6 +179,7 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 		}
 	}
 	seen.report.drillProblems(plan, left, seen.report.At)
+	seen.report.drillUnseen(seen.obs, unseen)
 	return seen.report
 }
 

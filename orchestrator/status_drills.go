@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,25 +20,34 @@ import (
 const (
 	ProblemDrillLeft replay.ProblemCode = "drill-leftover"
 	ProblemDrillOpen replay.ProblemCode = "drill-open"
+	// ProblemDrillUnseen: a place of clones could not be looked into.
+	ProblemDrillUnseen replay.ProblemCode = "drill-unseen"
 )
 
-// drillClones looks for the clones of drills at all sites that answer.
-func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) []DrillLeft {
+// drillClones looks for the clones of drills at all sites, and tells where it could not.
+func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLeft, []DrillUnseen) {
 	var (
-		mu  sync.Mutex
-		out []DrillLeft
-		wg  parallel.Group
+		mu     sync.Mutex
+		out    []DrillLeft
+		unseen []DrillUnseen
+		wg     parallel.Group
 	)
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)
 		if err != nil {
+			mu.Lock()
+			unseen = append(unseen, newDrillUnseen(wanted.Name, "", err))
+			mu.Unlock()
 			continue
 		}
 		for _, place := range drillPlaces(plan) {
 			wg.Go(func() {
-				images, _ := listPool(ctx, plan, site, place, 0) // one that is not there holds nothing
+				images, err := listPool(ctx, plan, site, place, 0)
 				mu.Lock()
 				defer mu.Unlock()
+				if err != nil && !errors.Is(err, replay.ErrNotFound) { // what is not there holds nothing
+					unseen = append(unseen, newDrillUnseen(wanted.Name, place.String(), err))
+				}
 				for i := range images {
 					if m, ok := parseDrillMark(images[i].Ref.Name); ok {
 						out = append(out, newDrillLeft(m, wanted.Name, images[i].Ref, ""))
@@ -47,7 +57,7 @@ func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) []DrillLef
 		}
 	}
 	wg.Wait()
-	return out
+	return out, unseen
 }
 
 // drillSnapshots are the snapshots of drills that images of a site have.
@@ -91,6 +101,22 @@ func (r *StatusReport) drillProblems(plan *plans.Plan, left []DrillLeft, now tim
 	r.sortProblems()
 }
 
+// drillUnseen tells of places of clones that could not be looked into, at sites that
+// answer otherwise: of the others the status tells already.
+func (r *StatusReport) drillUnseen(obs *Observation, unseen []DrillUnseen) {
+	for i := range unseen {
+		u := &unseen[i]
+		if at := obs.Site(u.Site); u.Pool == "" || at == nil || at.Fault != nil || errors.Is(u.cause, context.Canceled) {
+			continue
+		}
+		r.Problems = append(r.Problems, StatusProblem{Problem: replay.Problem{
+			Code: ProblemDrillUnseen, Severity: replay.SeverityInfo, Site: u.Site,
+			What: "not known whether drills have left clones in " + u.Pool + ": " + u.What, Next: u.Next,
+		}})
+	}
+	r.sortProblems()
+}
+
 // drillThings counts what was found, and names the drills and the first image.
 func drillThings(found []*DrillLeft) string {
 	clones, drills := 0, map[string]bool{}
@@ -100,6 +126,6 @@ func drillThings(found []*DrillLeft) string {
 			clones++
 		}
 	}
-	return fmt.Sprintf("%s and %s, such as %s, of %s", plural(uint64(clones), "clone", "clones"), plural(uint64(len(found)-clones), "snapshot", "snapshots"), found[0].what(),
+	return fmt.Sprintf("%s and %s, such as %s, of %s", plural(uint64(clones), "clone", "clones"), plural(uint64(len(found)-clones), "snapshot", "snapshots"), found[0].What(),
 		strings.Join(slices.Sorted(maps.Keys(drills)), ", "))
 }

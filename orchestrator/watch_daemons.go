@@ -189,14 +189,17 @@ func needed(report *StatusReport, name string, died bool) bool {
 	})
 }
 
-// unjudged are the signals of daemons of which nothing can be told yet: what an
-// earlier watch has told of them is not over.
+// unjudged are the signals, of daemons above all, of which nothing can be told yet:
+// what an earlier watch has told of them is not over.
 func (w *Watch) unjudged(t *tenure) []alert.Unseen {
 	keepers, now := keepersOf(w.plan), time.Now()
+	var out []alert.Unseen
 	if t != nil {
 		keepers = t.keepers
+	} else {
+		// Who only looks does not know what was verified.
+		out = append(out, alert.Unseen{Codes: []string{SignalCopiesDiffer, SignalUnverified}})
 	}
-	var out []alert.Unseen
 	for _, k := range keepers {
 		u := alert.Unseen{Site: k.site}
 		k.note(func(s *starts) {

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,14 +27,13 @@ const drillsEvery = 10 * time.Minute
 type drillLog struct {
 	turn sync.Mutex // of the scheduled drills, which do not run side by side
 
-	mu sync.Mutex // guards what follows
-	// last is the newest of each drill that has passed or failed; tried, the newest at
-	// all.
-	last, tried map[string]report.Summary
-	began       time.Time // of the tenure: what was due before is not known to be missing
-	left        []DrillLeft
-	unread      error
-	news        []report.Summary // since the last check
+	mu     sync.Mutex // guards what follows
+	newest drillNewest
+	// seen are the ids of all that are known, and when they came to be.
+	seen  map[string]time.Time
+	began time.Time // of the tenure: what was due before is not known to be missing
+	left  []DrillLeft
+	news  []report.Summary // since the last check
 }
 
 // drillOnSchedule makes the plan's drills at their times, for as long as the watch
@@ -79,51 +77,122 @@ func (w *Watch) drillAt(t *tenure, name string, times cron.Schedule) {
 			return
 		}
 		// What it comes to is in the report.
-		if r, _ := RunDrill(ctx, w.plan, t.sites, DrillOptions{Name: name, Trigger: "schedule", Version: w.options.Version}); r != nil {
-			t.drills.saw(report.Summarize(r))
+		if r, _ := RunDrill(ctx, w.plan, t.sites, DrillOptions{Name: name, Trigger: triggerSchedule, Version: w.options.Version}); r != nil {
+			t.drills.made(report.Summarize(r), w.options.Now())
 		}
 	}}
 	_ = timer.Run(t.ctx)
 }
 
-// saw notes a report, unless it is known or older than what is.
-func (l *drillLog) saw(s report.Summary) {
+// made notes a drill of this process, which is the newest.
+func (l *drillLog) made(s report.Summary, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tried == nil {
-		l.last, l.tried = map[string]report.Summary{}, map[string]report.Summary{}
+	l.note(s, now)
+	l.newest.add(s)
+}
+
+// read notes the reports that are recorded, in the order of the records: no clock that
+// is ahead makes a report the newest for good.
+func (l *drillLog) read(recorded []report.Summary, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, there := maps.Clone(l.seen), map[string]bool{}
+	newest := drillNewest{}
+	for _, s := range recorded {
+		there[s.ID] = true
+		l.note(s, now)
+		newest.add(s)
 	}
-	if known, ok := l.tried[s.Name]; ok && (known.ID == s.ID || known.Began.After(s.Began)) {
+	// One that could not be recorded stays the newest until another one comes.
+	keep := func(old, read map[string]report.Summary) {
+		for name, s := range old {
+			r, ok := read[name]
+			if _, known := before[r.ID]; !there[s.ID] && (!ok || known) {
+				read[name] = s
+			}
+		}
+	}
+	newest.make()
+	keep(l.newest.tried, newest.tried)
+	keep(l.newest.last, newest.last)
+	l.newest = newest
+}
+
+// note has a report told of, once.
+func (l *drillLog) note(s report.Summary, now time.Time) {
+	if _, known := l.seen[s.ID]; known {
 		return
 	}
-	l.tried[s.Name] = s
-	if s.Verdict == report.Passed || s.Verdict == report.Failed {
-		l.last[s.Name] = s
+	if l.seen == nil {
+		l.seen = map[string]time.Time{}
 	}
+	l.seen[s.ID] = now
 	l.news = append(l.news, s)
+}
+
+// drillNewest are the newest reports of each drill: last, of those that have passed or
+// failed; tried, of all. A drill of some of its images alone stands for none of them.
+type drillNewest struct {
+	last, tried map[string]report.Summary
+}
+
+func (n *drillNewest) make() {
+	if n.tried == nil {
+		n.last, n.tried = map[string]report.Summary{}, map[string]report.Summary{}
+	}
+}
+
+func (n *drillNewest) add(s report.Summary) {
+	n.make()
+	if !s.Whole() {
+		return
+	}
+	n.tried[s.Name] = s
+	if s.Verdict == report.Passed || s.Verdict == report.Failed {
+		n.last[s.Name] = s
+	}
 }
 
 // lookAtDrills reads the reports that are recorded, and sweeps.
 func (w *Watch) lookAtDrills(t *tenure) {
 	ledger, err := openDrills(t.ctx, w.plan, t.sites)
 	if err == nil {
-		for _, r := range recordedReports(ledger.Entries()) {
-			t.drills.saw(report.Summarize(&r))
+		var recorded []report.Summary
+		for _, r := range recordedReports(ledger.Entries(), w.options.Now()) {
+			recorded = append(recorded, report.Summarize(&r))
 		}
+		t.drills.read(recorded, w.options.Now())
 		err = ledger.Close(t.ctx)
 	}
-	var left []DrillLeft
-	if err == nil {
-		left, err = SweepDrills(t.ctx, w.plan, t.sites)
+	if err != nil || !t.drills.turn.TryLock() {
+		return // a drill is at work, and sweeps by itself
 	}
-	if errors.Is(err, ErrLeased) || t.ctx.Err() != nil {
-		return // a drill is at work
+	defer t.drills.turn.Unlock()
+	swept, err := SweepDrills(t.ctx, w.plan, t.sites)
+	if err != nil || t.ctx.Err() != nil {
+		return // what was left is taken to be there still
 	}
-	t.drills.mu.Lock()
-	defer t.drills.mu.Unlock()
-	t.drills.unread, t.drills.left = err, slices.DeleteFunc(left, func(l DrillLeft) bool {
-		// A snapshot at a secondary goes by replay, and has until its time to do so.
-		return l.Removed || w.options.Now().Before(l.Until)
+	t.drills.swept(swept, w.options.Now())
+}
+
+// swept notes what drills have left and what nobody could remove. What was left where
+// this sweep could not look is taken to be there still.
+func (l *drillLog) swept(s *DrillSweep, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := slices.Clone(s.Left)
+	for i := range l.left {
+		old := &l.left[i]
+		again := slices.ContainsFunc(left, func(n DrillLeft) bool { return n.Site == old.Site && n.What() == old.What() })
+		if !again && slices.ContainsFunc(s.Unseen, func(u DrillUnseen) bool { return u.hides(old) }) {
+			left = append(left, *old)
+		}
+	}
+	l.left = slices.DeleteFunc(left, func(l DrillLeft) bool {
+		// A snapshot at a secondary goes by replay, and has until its time to do so. A
+		// group whose writers are held back has no time.
+		return l.Removed || l.Group == "" && now.Before(l.Until)
 	})
 }
 
@@ -137,9 +206,9 @@ func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
 	for i := range w.plan.Drills {
 		out = append(out, l.signals(w.plan, &w.plan.Drills[i], w.options.Now())...)
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.last)) {
+	for _, name := range slices.Sorted(maps.Keys(l.newest.last)) {
 		known := slices.ContainsFunc(w.plan.Drills, func(d plans.Drill) bool { return d.Name == name })
-		if s := l.last[name]; !known && s.Verdict == report.Failed {
+		if s := l.newest.last[name]; !known && s.Verdict == report.Failed {
 			out = append(out, drillFailed(w.plan, &s))
 		}
 	}
@@ -151,7 +220,7 @@ func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
 
 // signals are those of one drill of the plan.
 func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out []alert.Signal) {
-	last, done := l.last[d.Name]
+	last, done := l.newest.last[d.Name]
 	if done && last.Verdict == report.Failed {
 		out = append(out, drillFailed(plan, &last))
 	}
@@ -162,6 +231,9 @@ func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out
 	since := l.began
 	if done {
 		since = last.Began
+		if seen := l.seen[last.ID]; seen.Before(since) {
+			since = seen // by a clock that is ahead
+		}
 	}
 	// It is overdue when it has missed a time by as long as until the next one.
 	due := times.Next(since)
@@ -169,7 +241,7 @@ func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out
 		return out
 	}
 	why := "no drill was made"
-	if tried, ok := l.tried[d.Name]; ok && tried.Began.After(since) {
+	if tried, ok := l.newest.tried[d.Name]; ok && tried.ID != last.ID && l.seen[tried.ID].After(since) {
 		why = "the last one was " + string(tried.Verdict) + ": " + tried.Why
 	}
 	what := "never since the daemon began"

@@ -42,7 +42,7 @@ type tenure struct {
 	mu         sync.Mutex // guards what follows
 	proofs     *proofs
 	news       []VerifiedCopy // since the last check
-	verifying  error
+	verifying  slotRun        // the last verification of the schedule
 }
 
 // seekTenure takes the lease whenever it can be had, and acts while it lasts.

@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +16,7 @@ const verifySlot = "verification"
 
 // verifyOnSchedule compares the copies at the times of the plan, one image at a time,
 // for as long as the watch acts. A time that a stopped or slept watch has missed is
-// made up for; one that it was interrupted in is not.
+// made up for; one that it was interrupted in is gone on with.
 func (w *Watch) verifyOnSchedule(t *tenure) {
 	if w.plan.Verification.Schedule == "" {
 		return
@@ -26,49 +25,77 @@ func (w *Watch) verifyOnSchedule(t *tenure) {
 	if err != nil {
 		return // a plan with such a line is refused
 	}
-	last := lastSlot(t.history.Entries(), verifySlot)
-	if last.IsZero() {
+	last := lastRun(t.history.Entries(), verifySlot)
+	if last.At.IsZero() {
 		// From now on a time that nobody is there for is a missed one.
-		last = w.options.Now()
-		w.ranFor(t.ctx, t, verifySlot, last)
+		last.At = w.options.Now()
+		w.ranFor(t.ctx, t, verifySlot, last.At)
+	}
+	if last.Open && nextTime(times, last.At).After(w.options.Now()) { // else the next one goes on with it
+		w.contain(func() { w.verify(t.ctx, t, last.At) })
 	}
 	timer := Timer{
-		Times: times, Last: last, Now: w.options.Now, Panicked: w.options.Panicked,
-		Do: func(ctx context.Context, slot Slot) { w.verify(ctx, t, slot) },
+		Times: times, Last: last.At, Now: w.options.Now, Panicked: w.options.Panicked,
+		Do: func(ctx context.Context, slot Slot) { w.verify(ctx, t, slot.At) },
 	}
 	_ = timer.Run(t.ctx)
 }
 
-// lastSlot is the last time for which something has run.
-func lastSlot(entries []Entry, what string) (last time.Time) {
+// lastRun is what ran last of a schedule.
+func lastRun(entries []Entry, what string) (last slotRun) {
 	for i := range entries {
 		var s slotRun
 		if entries[i].Kind == EntrySlot && json.Unmarshal(entries[i].Body, &s) == nil && s.What == what {
-			last = s.At
+			last = s
 		}
 	}
 	return last
 }
 
-// verify compares the copies once, and records each outcome as it comes.
-func (w *Watch) verify(ctx context.Context, t *tenure, slot Slot) {
-	w.ranFor(ctx, t, verifySlot, slot.At)
-	_, err := Verify(ctx, w.plan, t.sites, VerifyOptions{Parallel: 1, Progress: func(e VerifyEvent) {
-		if e.Step == VerifyDone && e.Result != nil && e.Result.Comparison != nil {
-			w.verifiedOne(ctx, t, e.Result)
-		}
-	}})
+// lastSlot is the last time for which something has run.
+func lastSlot(entries []Entry, what string) time.Time { return lastRun(entries, what).At }
+
+// verify compares once the copies that were not since a time of the schedule, and
+// records each outcome as it comes. Until it has ended, what the one before it could
+// not compare still holds.
+func (w *Watch) verify(ctx context.Context, t *tenure, since time.Time) {
+	run := slotRun{What: verifySlot, At: since.UTC(), Open: true}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.verifying = nil
-	if err != nil && !errors.Is(err, ErrInterrupted) {
-		t.verifying = err
+	run.Unmade = t.verifying.Unmade.left(t.proofs, t.verifying.At)
+	t.mu.Unlock()
+	w.verifies(ctx, t, run)
+	report, err := Verify(ctx, w.plan, t.sites, VerifyOptions{
+		Parallel: 1,
+		choose:   func(all []*verifyTarget) []*verifyTarget { return t.uncompared(all, since) },
+		Progress: func(e VerifyEvent) {
+			if e.Step == VerifyDone && e.Result != nil && e.Result.Comparison != nil {
+				w.verifiedOne(ctx, t, e.Result)
+			}
+		},
+	})
+	if ctx.Err() != nil {
+		return // whoever acts next goes on with it
 	}
+	run.Open, run.Unmade = false, unmadeOf(report, err)
+	w.verifies(ctx, t, run)
+}
+
+// verifies records how far a verification is: in the history, as whoever acts next has
+// to know what this one could not compare.
+func (w *Watch) verifies(ctx context.Context, t *tenure, run slotRun) {
+	t.mu.Lock()
+	t.verifying = run
+	t.mu.Unlock()
+	w.recordSlot(ctx, t, run)
 }
 
 // ranFor records for which time of a schedule something ran last.
 func (w *Watch) ranFor(ctx context.Context, t *tenure, what string, at time.Time) {
-	if e, err := bodied(EntrySlot, w.options.Now().UTC(), slotRun{What: what, At: at.UTC()}); err == nil {
+	w.recordSlot(ctx, t, slotRun{What: what, At: at.UTC()})
+}
+
+func (w *Watch) recordSlot(ctx context.Context, t *tenure, run slotRun) {
+	if e, err := bodied(EntrySlot, w.options.Now().UTC(), run); err == nil {
 		_ = w.record(ctx, t, []Entry{e}) // what cannot be stored now is stored later
 	}
 }
@@ -93,6 +120,10 @@ func (t *tenure) recall() {
 	defer t.mu.Unlock()
 	t.news = append(t.news, t.proofs.read(entries)...)
 	t.proofs.whole = allRead(t.history)
+	// What this watch has found, and could not record, is newer.
+	if r := lastRun(entries, verifySlot); r.At.After(t.verifying.At) || r.At.Equal(t.verifying.At) && !r.Open {
+		t.verifying = r
+	}
 }
 
 // tellProofs fills in what is known of comparisons.
@@ -105,7 +136,8 @@ func (t *tenure) tellProofs(plan *plans.Plan, result *CheckResult) {
 	t.proofs.tell(plan, result.Report)
 }
 
-// verifiedSignals tell of copies that differed when they were last compared.
+// verifiedSignals tell of copies that differed when they were last compared, and of
+// those that could not be.
 func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,8 +159,8 @@ func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 		s.Image, s.Rank = v.Image.String(), float64(v.Differing)
 		out = append(out, s)
 	}
-	if t.verifying != nil {
-		out = append(out, signal(SignalUnverified, "", t.verifying.Error(), "drover verify "+w.plan.File))
+	if left := t.verifying.Unmade.left(t.proofs, t.verifying.At); left != nil {
+		out = append(out, signal(SignalUnverified, "", left.words(), "drover verify "+shellLine(w.plan.File)))
 	}
 	return out
 }

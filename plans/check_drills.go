@@ -2,6 +2,7 @@ package plans
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -32,10 +33,26 @@ func (c *checker) drill(d *Drill, path string) {
 	c.names("checks of the drill", len(d.Checks), func(i int) (string, string) {
 		return d.Checks[i].Name, fmt.Sprintf("%s.checks[%d].name", path, i)
 	})
+	c.drillUser(d, path)
 	for i := range d.Checks {
 		at, check := fmt.Sprintf("%s.checks[%d]", path, i), &d.Checks[i]
 		c.oneAction(at, []string{"builtin", "command", "http"}, check.BuiltIn != "", len(check.Command) > 0, check.HTTP != nil)
 		c.httpCall(check.HTTP, at+".http")
+	}
+}
+
+// drillUser wants a user of their own for commands: without one they would work as
+// whoever Drover is.
+func (c *checker) drillUser(d *Drill, path string) {
+	if c.unsure(path+".checks") || !slices.ContainsFunc(d.Checks, func(check Check) bool { return len(check.Command) > 0 }) {
+		return
+	}
+	const why = "the drill's commands must not work as Drover's own user"
+	if d.User == "" && !c.unsure(path+".user") {
+		c.needs(path+".user", why, "name one, such as client.drill; drover plan users prints its caps")
+	}
+	if d.Keyring == "" && !c.unsure(path+".keyring") {
+		c.needs(path+".keyring", why, "name the keyring file of the drill's user")
 	}
 }
 

@@ -11,19 +11,20 @@ type Checks struct {
 
 // Drill is a scheduled DR test.
 type Drill struct {
-	Name      string     `yaml:"name" required:"true" is:"name" doc:"name of the drill"`
-	Schedule  string     `yaml:"schedule" is:"cron" doc:"cron line; without one the drill runs only when asked for"`
-	TimeZone  string     `yaml:"time_zone" default:"UTC" is:"zone" doc:"IANA time zone of the cron line"`
-	Site      string     `yaml:"site" is:"name" doc:"the secondary to test (default: the only one)"`
-	Images    []ImageRef `yaml:"images" doc:"which images (default: all)"`
-	Groups    []string   `yaml:"groups" is:"name" doc:"which groups"`
-	Pool      string     `yaml:"pool" is:"pool" doc:"pool for the clones (default: the image's own pool)"`
-	Namespace string     `yaml:"namespace" default:"drover-drill" is:"namespace" doc:"RADOS namespace for the clones"`
-	User      string     `yaml:"user" is:"user" doc:"cephx user that commands are told to use: one that can reach the clones only (drover plan users prints its caps)"`
-	Keyring   string     `yaml:"keyring" is:"path" doc:"that user's keyring file"`
-	Checks    []Check    `yaml:"checks" doc:"what is checked on the clones (default: readable, hash and size)"`
-	Expiry    Duration   `yaml:"expiry" default:"2h" is:"positive" doc:"after this the clones are swept whatever happened"`
-	RTO       Duration   `yaml:"rto" doc:"objective: time until the last check is green"`
+	Name        string     `yaml:"name" required:"true" is:"name" doc:"name of the drill"`
+	Schedule    string     `yaml:"schedule" is:"cron" doc:"cron line; without one the drill runs only when asked for"`
+	TimeZone    string     `yaml:"time_zone" default:"UTC" is:"zone" doc:"IANA time zone of the cron line"`
+	Site        string     `yaml:"site" is:"name" doc:"the secondary to test (default: the only one)"`
+	Images      []ImageRef `yaml:"images" doc:"which images (default: all)"`
+	Groups      []string   `yaml:"groups" is:"name" doc:"which groups"`
+	Pool        string     `yaml:"pool" is:"pool" doc:"pool for the clones (default: the image's own pool)"`
+	Namespace   string     `yaml:"namespace" default:"drover-drill" is:"namespace" doc:"RADOS namespace for the clones"`
+	User        string     `yaml:"user" is:"user" doc:"cephx user that commands are told to use: one that can reach the clones only (drover plan users prints its caps)"`
+	Keyring     string     `yaml:"keyring" is:"path" doc:"that user's keyring file"`
+	Checks      []Check    `yaml:"checks" doc:"what is checked on the clones (default: readable, hash and size)"`
+	PrimaryLost string     `yaml:"primary_lost" enum:"skip,copy" default:"skip" doc:"what a drill by schedule does while the primary does not answer: it is skipped, or whole images are copied in place of clones, as a drill by hand does"`
+	Expiry      Duration   `yaml:"expiry" default:"2h" is:"positive" doc:"after this the clones are swept whatever happened"`
+	RTO         Duration   `yaml:"rto" doc:"objective: time until the last check is green"`
 }
 
 // AdHocDrill is the drill of a plan that names none: all images, the checks that
@@ -56,6 +57,12 @@ const (
 	CheckHash       = "hash"       // the content is that of the primary's snapshot
 	CheckFilesystem = "filesystem" // a file system is recognised and clean
 	CheckSize       = "size"       // size and features are as planned
+)
+
+// What a drill by schedule does while the primary does not answer.
+const (
+	PrimaryLostSkip = "skip"
+	PrimaryLostCopy = "copy"
 )
 
 // How often a check runs.

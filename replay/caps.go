@@ -109,23 +109,28 @@ func PeerCaps() CephUser {
 }
 
 // DrillCaps returns a user that the checks of a drill work as. It can change what lies
-// in the places of the clones, and read the pools of the images that they are clones
-// of: whoever reads a clone reads its parent where the clone was not written to.
-func DrillCaps(name string, places []Pool, parents []string) CephUser {
+// in the places of the clones, and read where the images lie that they are clones of:
+// whoever reads a clone reads its parent where the clone was not written to. Each grant
+// is of one namespace, so that none is of Drover's records beside it.
+//
+// Its profile at the monitors reads the maps and lets it blocklist nobody, which both
+// profile rbd and profile rbd-read-only do (seen on 16.2.15): it could shut out any
+// client of the cluster. So it cannot take a clone's lock from a client that has died
+// with it, which is a check of its own.
+func DrillCaps(name string, places, parents []Pool) CephUser {
 	var grants []string
+	grant := func(profile string, p Pool) {
+		grants = append(grants, "profile "+profile+" pool="+capWord(p.Name)+" namespace="+capWord(p.Namespace))
+	}
 	for _, p := range places {
-		grant := "profile rbd pool=" + capWord(p.Name)
-		if p.Namespace != "" {
-			grant += " namespace=" + capWord(p.Namespace)
-		}
-		grants = append(grants, grant)
+		grant("rbd", p)
 	}
 	for _, p := range parents {
-		grants = append(grants, "profile rbd-read-only pool="+capWord(p))
+		grant("rbd-read-only", p)
 	}
 	return CephUser{
 		Name: name, Purpose: "the checks of drills: uses clones, and can change nothing else",
-		Mon: "profile rbd", OSD: strings.Join(grants, ", "),
+		Mon: "profile simple-rados-client", OSD: strings.Join(grants, ", "),
 	}
 }
 
@@ -156,12 +161,13 @@ func profileRBD(pools []string) string {
 
 // capWord quotes what is no plain word in the grammar of capabilities, which
 // has no escapes: a name with both kinds of quotes cannot be said (ceph
-// src/mgr/MgrCap.cc, unquoted_word and quoted_string).
+// src/mgr/MgrCap.cc, unquoted_word and quoted_string). The empty word is that of the
+// default namespace (src/osd/OSDCap.cc, estr).
 func capWord(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_./-", r)
 	}
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s
 	}
 	if strings.Contains(s, `"`) {

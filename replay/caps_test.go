@@ -45,3 +45,13 @@ func TestOrchestratorCapsComeOnTop(t *testing.T) {
 		t.Errorf("more than the mgr's caps changed: %+v", more)
 	}
 }
+
+// TestDrillCaps: the checks' user is kept to one namespace by each of its grants, the
+// default one too, and shuts nobody out.
+func TestDrillCaps(t *testing.T) {
+	got := replay.DrillCaps("client.drill", []replay.Pool{{Name: "rbd", Namespace: "drover-drill"}}, []replay.Pool{{Name: "rbd"}, {Name: "two words", Namespace: "blue"}})
+	want := `profile rbd pool=rbd namespace=drover-drill, profile rbd-read-only pool=rbd namespace="", profile rbd-read-only pool="two words" namespace=blue`
+	if got.OSD != want || got.Mon != "profile simple-rados-client" || got.Mgr != "" {
+		t.Errorf("%+v", got)
+	}
+}

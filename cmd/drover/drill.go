@@ -134,9 +134,10 @@ func newDrillSweep(s *session) *cobra.Command {
 		Use:   "sweep FILE",
 		Short: "Remove what killed drills have left",
 		Long: `Sweep removes the clones and snapshots of the plan's drills that are not at work any
-more, at every site that answers. Each names its drill, and until when it was to be
-gone. It refuses (exit code 10) while a drill of the plan is at work. A snapshot at a
-secondary goes by replay once it is removed at the primary.`,
+more, at every site. Each names its drill, and until when it was to be gone. It refuses
+(exit code 10) while a drill of the plan is at work. A snapshot at a secondary goes by
+replay once it is removed at the primary. A site or pool that could not be looked at
+is named, and the command fails: drills may have left more there.`,
 		Example:           `  drover drill sweep plan.yaml`,
 		Args:              oneFile,
 		ValidArgsFunction: completePlan,
@@ -146,9 +147,12 @@ secondary goes by replay once it is removed at the primary.`,
 				return err
 			}
 			return s.withSites(c.Context(), plan, func(sites *orchestrator.Sites) error {
-				left, err := orchestrator.SweepDrills(c.Context(), plan, sites)
-				v := view.NewSwept(plan.Name, left)
-				return errors.Join(err, s.show(v, v.Table))
+				swept, err := orchestrator.SweepDrills(c.Context(), plan, sites)
+				if swept == nil {
+					return err
+				}
+				v := view.NewSwept(plan.Name, swept)
+				return errors.Join(err, swept.Err(), s.show(v, v.Table))
 			})
 		},
 	}

@@ -170,6 +170,7 @@ func TestHistory(t *testing.T) {
 		{ID: "another kind", Kind: "failover", Began: now},
 		{ID: "another drill", Name: "weekly", Began: now},
 		{ID: "another plan", Plan: "p", Began: now},
+		{ID: "of one image", Scope: "image vm-1", Began: now},
 	})
 	var ids []string
 	for _, s := range all {

@@ -60,6 +60,7 @@ func (r *Report) facts() []fact {
 		{"by", line(r.By)},
 		{"begun by", line(r.Trigger)},
 		{"reason", line(r.Reason)},
+		{"only", line(r.Scope)},
 		{"began", moment(r.Began)},
 		{"ended", moment(r.Ended)},
 		{"took", span(took(r.Began, r.Ended))},

@@ -31,6 +31,9 @@ type Report struct {
 	By          string `json:"by"`          // user@host
 	Trigger     string `json:"trigger"`     // schedule or person
 	Reason      string `json:"reason,omitempty"`
+	// Scope is what a person chose in place of what the plan's drill names, in words;
+	// "": nothing.
+	Scope string `json:"scope,omitempty"`
 
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended"`

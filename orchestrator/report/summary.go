@@ -10,6 +10,7 @@ type Summary struct {
 	Plan    string    `json:"plan"`
 	From    string    `json:"from"`
 	To      string    `json:"to"`
+	Scope   string    `json:"scope,omitempty"` // see [Report]
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"` // from the beginning to the end
 	Verdict Verdict   `json:"verdict"`
@@ -21,6 +22,10 @@ type Summary struct {
 	Checks     Counts     `json:"checks"`
 	Left       int        `json:"left,omitempty"` // how many things could not be cleaned up
 }
+
+// Whole reports whether it was all of what the plan's drill names, and so says
+// something of that drill: one of a few chosen images does not stand for it.
+func (s *Summary) Whole() bool { return s.Scope == "" }
 
 // Counts are how many images or checks came to which verdict.
 type Counts struct {
@@ -52,7 +57,7 @@ func (c *Counts) add(v Verdict, n int) {
 // Summarize is the line of a report in a list. It counts what [Bound] left out, too.
 func Summarize(r *Report) Summary {
 	s := Summary{
-		ID: r.ID, Kind: r.Kind, Name: r.Name, Plan: r.Plan, From: r.From, To: r.To,
+		ID: r.ID, Kind: r.Kind, Name: r.Name, Plan: r.Plan, From: r.From, To: r.To, Scope: r.Scope,
 		Began: r.Began, Seconds: took(r.Began, r.Ended), Verdict: r.Verdict, Why: r.Why,
 		Objectives: r.Objectives, Achieved: r.Achieved, Left: len(r.Left),
 	}

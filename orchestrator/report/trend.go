@@ -46,13 +46,13 @@ type dot struct {
 	Title string
 }
 
-// history is this report and those of its kind before it, the oldest first: each once,
+// history is this report and those of its kind and scope before it, the oldest first: each once,
 // none that began later, and at most maxPast.
 func history(r *Report, past []Summary) []Summary {
 	seen := map[string]bool{r.ID: true}
 	all := []Summary{Summarize(r)}
 	for _, s := range past {
-		alike := s.Plan == r.Plan && s.Kind == r.Kind && s.Name == r.Name
+		alike := s.Plan == r.Plan && s.Kind == r.Kind && s.Name == r.Name && s.Scope == r.Scope
 		if !alike || seen[s.ID] || s.Began.After(r.Began) {
 			continue
 		}

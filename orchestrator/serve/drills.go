@@ -34,8 +34,12 @@ func (d *drillMetrics) forget(plan string) {
 	}
 }
 
-// Drilled notes what a drill came to. Those of one name are told in their order.
+// Drilled notes what a drill came to. Those of one name are told in their order. One of
+// a few chosen images tells nothing of the plan's drill, and is passed over.
 func (m *Metrics) Drilled(plan string, s *report.Summary) {
+	if !s.Whole() {
+		return
+	}
 	d := &m.drills
 	plan, name := label(plan), label(s.Name)
 	ended := unixSeconds(s.Began.Add(time.Duration(s.Seconds * float64(time.Second))))

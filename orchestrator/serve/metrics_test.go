@@ -82,6 +82,25 @@ func filled() *serve.Metrics {
 	return m
 }
 
+// TestDrilledWhole: a drill of a few chosen images changes nothing of what is told of
+// the plan's drill.
+func TestDrilledWhole(t *testing.T) {
+	m := filled()
+	m.Drilled("databases", &reports.Summary{Name: "nightly", Scope: "image vm-1", Began: noon.Add(time.Hour), Seconds: 1, Verdict: reports.Failed})
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "drover_drills_total" && len(f.GetMetric()) != 1 {
+			t.Errorf("counted: %v", f.GetMetric())
+		}
+		if f.GetName() == "drover_drill_duration_seconds" && f.GetMetric()[0].GetGauge().GetValue() != 60 {
+			t.Errorf("told: %v", f.GetMetric())
+		}
+	}
+}
+
 // TestNames holds what others build dashboards and alerts on.
 func TestNames(t *testing.T) {
 	m := filled()

@@ -185,7 +185,7 @@ func TestDrillDatabase(t *testing.T) {
 		"insert into sheep select n, 'sheep number ' || n || ' of the flock' from generate_series(1, 1000) n", "checkpoint")
 	rbd(t, a, "import", "--no-progress", "--image-feature", "layering,exclusive-lock", d.disk(), image)
 
-	if err := b.Allow(t.Context(), replay.DrillCaps("client.drill-database", []replay.Pool{{Name: p, Namespace: "drover-drill"}}, []string{p})); err != nil {
+	if err := b.Allow(t.Context(), replay.DrillCaps("client.drill-database", []replay.Pool{{Name: p, Namespace: "drover-drill"}}, []replay.Pool{{Name: p}})); err != nil {
 		t.Fatal(err)
 	}
 	check, err := filepath.Abs("../../examples/drills/postgresql-check.sh")

@@ -79,6 +79,10 @@ drills:
             as bench --io-type write --io-size 64K --io-total 1M "$DROVER_CLONE" >/dev/null
             if as bench --io-type write --io-size 64K --io-total 64K rbd/files; then echo wrote to the original; exit 1; fi 2>/dev/null
             if as create rbd/mine --size 1M; then echo made an image of its own; exit 1; fi 2>/dev/null
+            own() { "$@" -c "$DROVER_CEPH_CONF" --id drill --keyring "$DROVER_CEPH_KEYRING"; }
+            records=$(own rados -p rbd -N drover ls 2>/dev/null) && test -n "$records" && { echo "listed Drover's records"; exit 1; }
+            if own rados -p rbd -N drover listomapvals "drill.$DROVER_PLAN"; then echo "read Drover's records"; exit 1; fi >/dev/null 2>&1
+            if own ceph osd blocklist add 192.0.2.1:0/1; then echo shut a client out; exit 1; fi 2>/dev/null
             echo used
 `
 
@@ -110,7 +114,7 @@ func TestDrill(t *testing.T) {
 		createImage(t, a, image, "layering,exclusive-lock")
 		write(t, a, image, "8M")
 	}
-	if err := b.Allow(t.Context(), replay.DrillCaps("client.drill", []replay.Pool{{Name: "rbd", Namespace: "drover-drill"}}, []string{"rbd"})); err != nil {
+	if err := b.Allow(t.Context(), replay.DrillCaps("client.drill", []replay.Pool{{Name: "rbd", Namespace: "drover-drill"}}, []replay.Pool{{Name: "rbd"}})); err != nil {
 		t.Fatal(err)
 	}
 	file := plan(t, l, "rbd", strings.ReplaceAll(twoWay(drilledImages), "DRILL-KEYRING", b.Keyring("client.drill")))

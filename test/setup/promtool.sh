@@ -3,7 +3,8 @@
 # It comes from Debian's package prometheus, which is unpacked and not installed: an
 # installed one would run a server. Exit 1: it cannot be had.
 set -eu
-into=$1
+mkdir -p "$1"
+into=$(cd "$1" && pwd) # it may be named from here
 if command -v promtool >/dev/null 2>&1 || [ -x "$into/promtool" ]; then
 	exit 0
 fi
@@ -27,6 +28,5 @@ if ! download; then
 	fi
 fi
 dpkg-deb -x prometheus_*.deb tree
-mkdir -p "$into"
 mv tree/usr/bin/promtool "$into/promtool"
 echo "promtool: taken from Debian's package prometheus"

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -33,6 +34,11 @@ func (v *Report) Table(w io.Writer, p Palette) error {
 	name := strings.TrimSpace(r.Kind + " " + r.Name)
 	if err := putf(w, "%s %s of plan %s: %s\n", p.Strong(name), r.ID, r.Plan, verdictWord(p, r.Verdict)); err != nil {
 		return err
+	}
+	if r.Scope != "" {
+		if err := putf(w, "  of %s only: it does not stand for the plan's drill\n", r.Scope); err != nil {
+			return err
+		}
 	}
 	if r.Why != "" {
 		if err := putf(w, "  %s\n", r.Why); err != nil {
@@ -147,32 +153,39 @@ type Swept struct {
 	Kind       string                   `json:"kind"` // Swept
 	Plan       string                   `json:"plan"`
 	Left       []orchestrator.DrillLeft `json:"left"`
+	// Unseen is where drills may have left more.
+	Unseen []orchestrator.DrillUnseen `json:"unseen"`
 }
 
 // NewSwept makes it ready to be shown.
-func NewSwept(plan string, left []orchestrator.DrillLeft) *Swept {
-	if left == nil {
-		left = []orchestrator.DrillLeft{}
+func NewSwept(plan string, s *orchestrator.DrillSweep) *Swept {
+	v := &Swept{APIVersion: "drover/v1", Kind: "Swept", Plan: plan, Left: s.Left, Unseen: s.Unseen}
+	if v.Left == nil {
+		v.Left = []orchestrator.DrillLeft{}
 	}
-	return &Swept{APIVersion: "drover/v1", Kind: "Swept", Plan: plan, Left: left}
+	if v.Unseen == nil {
+		v.Unseen = []orchestrator.DrillUnseen{}
+	}
+	return v
 }
 
 // Table writes a line for each thing that was found.
 func (v *Swept) Table(w io.Writer, p Palette) error {
-	if len(v.Left) == 0 {
+	if len(v.Left) == 0 && len(v.Unseen) == 0 {
 		return put(w, "No drill has left anything.\n")
 	}
 	g := grid{header: []string{"drill", "site", "what", "removed", "note"}}
 	for i := range v.Left {
 		l := &v.Left[i]
-		what, removed := l.Image.String(), "no"
-		if l.Snapshot != "" {
-			what += "@" + l.Snapshot
-		}
+		what, removed := l.What(), "no"
 		if l.Removed {
 			removed = "yes"
 		}
 		g.rows = append(g.rows, []string{l.Drill, l.Site, what, removed, oneLine(l.Note)})
+	}
+	for i := range v.Unseen {
+		u := &v.Unseen[i]
+		g.rows = append(g.rows, []string{"?", u.Site, cmp.Or(u.Pool, "all of it"), "no", "could not be looked at: " + oneLine(u.What)})
 	}
 	return g.write(w, p)
 }

@@ -1,0 +1,136 @@
+package orchestrator_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+// frozen are hooks that hold back a group's writers and let them go, and note it in
+// the file LOG.
+const frozen = groupedInWaves + `
+hooks:
+  - {name: freeze, when: before-group, of: db, runbooks: [drill], command: [/bin/sh, -c, "echo frozen >> LOG"]}
+  - {name: thaw, when: after-group, of: db, runbooks: [drill], command: [/bin/sh, -c, "echo thawed $DROVER_GROUP >> LOG; THEN"]}
+`
+
+func frozenPlan(log, then string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(frozen, "THEN", then), "LOG", log)
+}
+
+func logged(t *testing.T, log string) string {
+	t.Helper()
+	said, err := os.ReadFile(log)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(said), "\n", ";")
+}
+
+// TestDrillReleases: whatever fails or ends behind the hooks before a group, those after
+// it are carried out, once, and before anything is awaited or cloned.
+func TestDrillReleases(t *testing.T) {
+	const both = "frozen;thawed db;"
+	for name, c := range map[string]struct {
+		set func(b *bed, stop context.CancelFunc)
+		// bad is what the drill comes to.
+		bad report.Verdict
+	}{
+		"all goes well": {func(*bed, context.CancelFunc) {}, report.Passed},
+		"no snapshot": {func(b *bed, _ context.CancelFunc) {
+			b.world.Inject(sim.Fault{Op: "CreateSnapshot", Errno: syscall.EIO})
+		}, report.Failed},
+		"no clone":            {func(b *bed, _ context.CancelFunc) { b.world.Inject(sim.Fault{Op: "CloneSnapshot", Errno: syscall.EIO}) }, report.Failed},
+		"replay stands still": {func(b *bed, _ context.CancelFunc) { b.world.StopDaemon("b") }, report.Failed},
+		"interrupted": {func(_ *bed, stop context.CancelFunc) {
+			go func() {
+				time.Sleep(2 * time.Second)
+				stop()
+			}()
+		}, report.Aborted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				log := filepath.Join(t.TempDir(), "log")
+				b := moving(t, twoWay+frozenPlan(log, "true"), 3)
+				p, early := b.immortal(), true
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				p.meanwhile(func(_ int64, call sim.Call) {
+					if call.Op == "CreateSnapshot" && name == "interrupted" {
+						time.Sleep(4 * time.Second)
+					}
+					if call.Op == "CloneSnapshot" && strings.Contains(call.Object, "volume-0") {
+						early = early && logged(t, log) == both
+					}
+				})
+				c.set(b, stop)
+				r, _ := p.drill(ctx, orchestrator.DrillOptions{})
+				if got := logged(t, log); got != both || !early {
+					t.Errorf("%q, before the clones: %v", got, early)
+				}
+				if r.Verdict != c.bad {
+					t.Error(shown(r))
+				}
+			})
+		})
+	}
+}
+
+// TestDrillReleaseFails: a group that may still be held back is told, and fails the
+// drill, and is owed until the hook has done its work.
+func TestDrillReleaseFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+frozenPlan(log, "test -e LOG.repaired"), 3)
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		if !errors.Is(err, orchestrator.ErrDrillFailed) || !strings.HasPrefix(r.Why, "group db may still be held back: hook thaw: ") {
+			t.Fatalf("%v\n%s", err, shown(r))
+		}
+		b.must(os.WriteFile(log+".repaired", nil, 0o600))
+		sites := b.immortal().sites(t.Context())
+		defer b.close(sites)
+		swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+		b.must(err)
+		left := swept.Left
+		if len(left) != 1 || left[0].Group != "db" || !left[0].Removed || logged(t, log) != "frozen;thawed db;thawed db;" {
+			t.Fatalf("%+v, %q", left, logged(t, log))
+		}
+		if swept, err = orchestrator.SweepDrills(t.Context(), b.plan, sites); err != nil || len(swept.Left) > 0 {
+			t.Errorf("again: %v, %v", swept, err)
+		}
+	})
+}
+
+// TestDrillKilledWhileHeld: the next drill carries out what a killed one owes.
+func TestDrillKilledWhileHeld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		// A killed process carries out no hooks: the bed's dead one would.
+		b := moving(t, twoWay+frozenPlan(log, "test ! -e LOG.dead"), 3)
+		p := b.immortal()
+		p.meanwhile(func(_ int64, c sim.Call) {
+			if c.Op == "CreateSnapshot" {
+				p.dead.Store(true)
+				b.must(os.WriteFile(log+".dead", nil, 0o600))
+			}
+		})
+		_, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
+		b.must(os.Remove(log + ".dead"))
+		b.must(os.WriteFile(log, nil, 0o600))
+		time.Sleep(2 * time.Minute)
+		r := b.passes(orchestrator.DrillOptions{})
+		if got := logged(t, log); got != "thawed db;frozen;thawed db;" || !strings.Contains(strings.Join(r.Notes, ";"), "owed the hooks after group db: carried out now") {
+			t.Errorf("%q\n%s", got, shown(r))
+		}
+	})
+}

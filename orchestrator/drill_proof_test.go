@@ -1,0 +1,227 @@
+package orchestrator_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/replay/sim"
+)
+
+// fails wants a drill to fail, for a reason.
+func (b *bed) fails(o orchestrator.DrillOptions, why string) *report.Report {
+	b.t.Helper()
+	r, err := b.immortal().drill(b.t.Context(), o)
+	if !errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Failed || !strings.Contains(r.Why, why) {
+		b.t.Fatalf("want %q: %v\n%s", why, err, shown(r))
+	}
+	return r
+}
+
+// TestDrillWithoutProof: a drill in which no check was made has not passed.
+func TestDrillWithoutProof(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		t.Setenv("PATH", t.TempDir()) // no tools of file systems
+		b := moving(t, twoWay+`
+drills:
+  - {name: nightly, checks: [{name: fs, builtin: filesystem}], rto: 1s}
+`, 1)
+		r := b.fails(orchestrator.DrillOptions{}, "no check was made")
+		if m := r.Measures()[1]; m.Outcome != report.Unmeasured || !strings.Contains(r.Why, "RTO: ") {
+			t.Errorf("%+v\n%s", m, shown(r))
+		}
+	})
+}
+
+// TestDrillRTOAllGreen: the time to the last green check is one only where all are.
+func TestDrillRTOAllGreen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+drills:
+  - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
+    checks: [{name: r, builtin: readable}, {name: bad, per: drill, command: [/bin/sh, -c, "exit 1"]}]
+    rto: 1h
+`, 1)
+		if r := b.fails(orchestrator.DrillOptions{}, "1 check is not green: bad"); r.Achieved.RTOSeconds != nil {
+			t.Errorf("RTO %v s", *r.Achieved.RTOSeconds)
+		}
+	})
+}
+
+// TestDrillLostAge: with the primary gone, the age of the data is by its clock; where
+// it is not known, the objective is not met.
+func TestDrillLostAge(t *testing.T) {
+	t.Run("snapshot", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := moving(t, "rpo: 30m\n"+snapshotsTwoWay, 1)
+			b.world.StopDaemon("b")
+			_, err := b.world.Site("a").CreateMirrorSnapshot(t.Context(), ref("volume-0"))
+			b.must(err)
+			at := time.Now()
+			time.Sleep(3 * time.Hour)
+			b.world.StartDaemon("b")
+			time.Sleep(2 * time.Minute)
+			b.world.Vanish("a")
+			r := b.fails(orchestrator.DrillOptions{Scope: orchestrator.Scope{Images: []string{"volume-0"}}}, "RPO: the data were 10")
+			if got, want := r.Images[0].RPOSeconds, time.Since(at).Seconds(); got == nil || *got > want+1 || *got < want-60 {
+				t.Errorf("%v s old, truly %v s", got, want)
+			}
+		})
+	})
+	t.Run("journal", func(t *testing.T) {
+		for objective, verdict := range map[string]report.Verdict{"": report.Passed, "rpo: 1m\n": report.Failed} {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, objective+twoWay, 1)
+				b.world.Vanish("a")
+				time.Sleep(48 * time.Hour)
+				r, _ := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+				if r.Verdict != verdict || verdict == report.Failed && !strings.Contains(r.Why, "RPO: ") {
+					t.Error(shown(r))
+				}
+				if a := r.Achieved.RPOSeconds; a != nil && *a < (47*time.Hour).Seconds() {
+					t.Errorf("the data are said to be %v s old", *a)
+				}
+			})
+		}
+	})
+}
+
+// TestDrillCheckOfMissing: a check of all clones is not green where one did not come up.
+func TestDrillCheckOfMissing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+`
+drills:
+  - name: nightly
+    user: client.drill
+    keyring: /etc/ceph/client.drill.keyring
+    checks: [{name: all, builtin: readable, per: drill}, {name: mine, per: drill, command: [/bin/sh, -c, "exit 0"]}]
+`, 3)
+		b.world.Inject(sim.Fault{Op: "CloneSnapshot", Object: "rbd/volume-1", Errno: syscall.EIO})
+		r := b.fails(orchestrator.DrillOptions{}, "1 image would not serve: rbd/volume-1")
+		for _, c := range r.Checks {
+			if c.Verdict != report.Failed || !strings.HasPrefix(c.Why, "it is green of 3 of 4 images only") {
+				t.Errorf("%+v", c)
+			}
+		}
+		if r.Achieved.RPOSeconds != nil || r.Achieved.RTOSeconds != nil {
+			t.Errorf("measured: %+v", r.Achieved)
+		}
+		b.wantClean()
+	})
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: all, builtin: readable, per: drill}]}]\n", 1)
+		b.world.Inject(sim.Fault{Op: "CloneSnapshot", Errno: syscall.EIO})
+		if r := b.fails(orchestrator.DrillOptions{}, "2 images would not serve"); r.Checks[0].Verdict != report.Skipped {
+			t.Errorf("%+v", r.Checks[0])
+		}
+	})
+}
+
+// TestDrillScope: what a person has chosen is in the report, which does not stand for
+// the plan's drill then.
+func TestDrillScope(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+groupedInWaves+"\ndrills: [{name: nightly}]\n", 3)
+		for want, o := range map[string]orchestrator.DrillOptions{
+			"":                         {Site: "b"},
+			"image volume-2, group db": {Scope: orchestrator.Scope{Images: []string{"volume-2"}, Groups: []string{"db"}}},
+			"wave first":               {Scope: orchestrator.Scope{Waves: []string{"first"}}},
+		} {
+			if s := report.Summarize(b.passes(o)); s.Scope != want || s.Whole() != (want == "") {
+				t.Errorf("scope %q, want %q", s.Scope, want)
+			}
+		}
+	})
+}
+
+// TestDrillTearDown: the removal takes the time that it takes; what is left after that is
+// told, all of it, and fails the drill.
+func TestDrillTearDown(t *testing.T) {
+	for name, c := range map[string]struct {
+		each time.Duration
+		want report.Verdict
+	}{"slow": {50 * time.Second, report.Passed}, "far too slow": {5 * time.Minute, report.Failed}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: size, builtin: size}]}]\n", 40)
+				p := b.immortal()
+				p.meanwhile(func(_ int64, call sim.Call) {
+					if call.Op == "RemoveImage" {
+						time.Sleep(c.each)
+					}
+				})
+				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				if r.Verdict != c.want || (err == nil) != (c.want == report.Passed) {
+					t.Errorf("%v\n%s", err, shown(r))
+				}
+				told := strings.Join(r.Left, "\n")
+				there := b.drillThings()
+				for _, thing := range there {
+					if _, what, _ := strings.Cut(thing, ":"); !strings.Contains(told, what+" at ") {
+						t.Errorf("%s is there, and not told", thing)
+					}
+				}
+				if (len(there) > 0) != (c.want == report.Failed) {
+					t.Errorf("%d things are there", len(there))
+				}
+				for _, s := range r.Steps {
+					if s.Name == "remove" && s.OK != (len(r.Left) == 0) {
+						t.Errorf("%+v", s)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestDrillReplayStops: replay that ends while the clones are up is no replication that
+// went on, and is told of every image that it concerns.
+func TestDrillReplayStops(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, plan+"\ndrills: [{name: n, checks: [{name: size, builtin: size}, {name: r, per: drill, builtin: readable}]}]\n", 2)
+				p := b.immortal()
+				var once sync.Once
+				p.meanwhile(func(_ int64, c sim.Call) {
+					if c.Op == "RemoveImage" {
+						once.Do(func() { b.world.StopDaemon("b") })
+					}
+				})
+				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				if !errors.Is(err, orchestrator.ErrDrillFailed) {
+					t.Fatalf("%v\n%s", err, shown(r))
+				}
+				last := r.Steps[len(r.Steps)-1]
+				if last.Name != "replication" || last.OK {
+					t.Errorf("%+v", last)
+				}
+				for _, i := range r.Images {
+					if i.Verdict != report.Failed || !strings.Contains(i.Why, "after the drill") && !strings.Contains(i.Why, "not advanced") {
+						t.Errorf("%+v", i)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestDrillAdvance: that replay has advanced is said of what was written, and of nothing
+// else.
+func TestDrillAdvance(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 2)
+		r := b.passes(orchestrator.DrillOptions{})
+		last := r.Steps[len(r.Steps)-1]
+		if last.Name != "replication" || !last.OK || !strings.Contains(last.Note, "replay has advanced since the clones came up") {
+			t.Errorf("%+v", last)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
+)
+
+// codesOf are the codes of a drill's signals.
+func codesOf(l *drillLog, d *plans.Drill, now time.Time) (out []string) {
+	for _, s := range l.signals(&plans.Plan{Name: "shop", File: "plan.yaml"}, d, now) {
+		out = append(out, s.Code)
+	}
+	return out
+}
+
+// TestDrillsByOrderOfRecords: a report of a clock that is ahead ends no signal for good,
+// neither in a daemon that knows what came before nor in one that has just begun.
+func TestDrillsByOrderOfRecords(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	ahead := now.Add(400 * 24 * time.Hour)
+	d := &plans.Drill{Name: "nightly", Schedule: "0 3 * * *", TimeZone: "UTC", Site: "b"}
+	one := func(id string, at time.Time, v report.Verdict) report.Summary {
+		return report.Summary{ID: id, Name: d.Name, Began: at, Verdict: v}
+	}
+	first := one("first", now.Add(-24*time.Hour), report.Passed)
+	future := one("future", ahead, report.Passed)
+	failed := one("failed", now.Add(time.Hour), report.Failed)
+
+	l := &drillLog{began: now.Add(-48 * time.Hour)}
+	l.read([]report.Summary{first, future}, now)
+	if got := codesOf(l, d, now.Add(time.Minute)); len(got) > 0 {
+		t.Errorf("after it has passed: %v", got)
+	}
+	if got := codesOf(l, d, now.Add(5*24*time.Hour)); !slices.Equal(got, []string{SignalDrillOverdue}) {
+		t.Errorf("five days without a drill: %v", got)
+	}
+	l.made(failed, now.Add(time.Hour))
+	// It could not be recorded yet.
+	l.read([]report.Summary{first, future}, now.Add(time.Hour))
+	if got := codesOf(l, d, now.Add(2*time.Hour)); !slices.Equal(got, []string{SignalDrillFailed}) {
+		t.Errorf("a later one has failed: %v", got)
+	}
+	l.news = nil
+	l.read([]report.Summary{first, future, failed}, now.Add(time.Hour))
+	if len(l.news) > 0 {
+		t.Errorf("told twice: %v", l.news)
+	}
+
+	var entries []Entry
+	for at, r := range map[time.Time]report.Summary{first.Began: first, future.Began: future, failed.Began: failed} {
+		body, err := report.Encode(&report.Report{Version: report.Version, ID: r.ID, Kind: string(Drill), Name: r.Name, Plan: "shop", Began: r.Began, Ended: r.Began, Verdict: r.Verdict})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, Entry{Key: fmt.Sprintf("%s-w-00000001", keyTime(at.UnixMicro())), Kind: EntryReport, Body: body})
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	fresh := &drillLog{began: now}
+	var recorded []report.Summary
+	for _, r := range recordedReports(entries, now.Add(2*time.Hour)) {
+		recorded = append(recorded, report.Summarize(&r))
+	}
+	fresh.read(recorded, now.Add(2*time.Hour))
+	if got := codesOf(fresh, d, now.Add(2*time.Hour)); !slices.Equal(got, []string{SignalDrillFailed}) {
+		t.Errorf("one that has just begun: %v of %v", got, recorded)
+	}
+}

@@ -1,0 +1,139 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-io/drover/replay"
+)
+
+// unmadeNamed is up to how many copies are named that could not be compared.
+const unmadeNamed = 20
+
+// unmade is what a verification could not compare.
+type unmade struct {
+	Copies []unmadeCopy `json:"copies,omitempty"`
+	More   int          `json:"more,omitempty"` // beside those
+	Why    string       `json:"why"`            // of the first
+}
+
+// unmadeCopy is one copy; without a site it is not known which has one.
+type unmadeCopy struct {
+	Image     replay.ImageRef `json:"image"`
+	Secondary string          `json:"secondary,omitempty"`
+}
+
+// unmadeOf is what a verification that has ended could not compare; nil: it could all.
+func unmadeOf(report *VerifyReport, err error) *unmade {
+	if err != nil {
+		return &unmade{Why: oneLine(err.Error())}
+	}
+	var u unmade
+	for i := range report.Images {
+		r := &report.Images[i]
+		if r.Comparison != nil {
+			continue
+		}
+		if len(u.Copies) == unmadeNamed {
+			u.More++
+			continue
+		}
+		u.Copies = append(u.Copies, unmadeCopy{Image: r.Ref, Secondary: r.Secondary})
+		if u.Why == "" {
+			u.Why = r.Ref.String() + ": " + r.Error
+		}
+	}
+	// A site that cannot be read is why for all of its images, also those that nobody
+	// knows of.
+	if len(report.Faults) > 0 {
+		f := &report.Faults[0]
+		u.Why = f.Site + ": " + f.What
+		if f.Pool != "" {
+			u.Why = "pool " + f.Pool + " at " + u.Why
+		}
+	}
+	if u.Why == "" {
+		return nil
+	}
+	u.Why = oneLine(u.Why)
+	return &u
+}
+
+// left is what of it was not compared since either, by whomever; nil: nothing.
+func (u *unmade) left(p *proofs, since time.Time) *unmade {
+	if u == nil || len(u.Copies) == 0 {
+		return u
+	}
+	out := &unmade{More: u.More, Why: u.Why}
+	for _, c := range u.Copies {
+		if !p.comparedSince(c.Image, c.Secondary, since) {
+			out.Copies = append(out.Copies, c)
+		}
+	}
+	if len(out.Copies)+out.More == 0 {
+		return nil
+	}
+	return out
+}
+
+func (u *unmade) words() string {
+	if len(u.Copies)+u.More == 0 {
+		return "the last verification could not be made: " + u.Why
+	}
+	var names []string
+	for _, c := range u.Copies {
+		name := c.Image.String()
+		if c.Secondary != "" {
+			name += " at " + c.Secondary
+		}
+		names = append(names, name)
+	}
+	if u.More > 0 {
+		names = append(names, fmt.Sprintf("%d more", u.More))
+	}
+	return "the last verification could not compare " + strings.Join(names, ", ") + ": " + u.Why
+}
+
+// comparedSince reports whether an image's copy at a site, or at any, was compared since.
+func (p *proofs) comparedSince(ref replay.ImageRef, site string, since time.Time) bool {
+	for key, v := range p.last {
+		if key.ref == ref && (site == "" || slices.Contains(key.sites[:], site)) && !v.At.Before(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// compared is when all copies of an image had been compared as they are now; zero: one
+// never was, or was made anew since. That one differs is told, and is no reason to look
+// at it before those of which nothing is known.
+func (p *proofs) compared(t *verifyTarget) (oldest time.Time) {
+	for i, secondary := range t.secondaries {
+		v, some := p.last[proofKeyOf(t.ref, t.primary, secondary)]
+		if !some || p.anew[t.ref].After(v.At) {
+			return time.Time{}
+		}
+		if i == 0 || v.At.Before(oldest) {
+			oldest = v.At
+		}
+	}
+	return oldest
+}
+
+// uncompared are the targets that were not compared since, those first that have waited
+// the longest: a verification that is cut short again and again comes to each.
+func (t *tenure) uncompared(all []*verifyTarget, since time.Time) []*verifyTarget {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := map[*verifyTarget]time.Time{}
+	var out []*verifyTarget
+	for _, target := range all {
+		if at[target] = t.proofs.compared(target); at[target].Before(since) {
+			out = append(out, target)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *verifyTarget) int { return at[a].Compare(at[b]) })
+	return out
+}
