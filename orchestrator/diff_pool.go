@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -215,22 +214,24 @@ func (d *differ) callouts(site string, seen *SiteObservation) {
 	for i := range d.plan.Pools {
 		pool := poolOf(&d.plan.Pools[i])
 		var texts []string
-		for _, daemon := range seen.Daemons {
-			for _, p := range daemon.Pools {
-				if p.Pool != pool {
+		var reports []replay.Report
+		if here := seen.Pool(pool); here != nil {
+			reports = here.Reports
+		}
+		for k := range seen.Daemons {
+			daemon := &seen.Daemons[k]
+			for n := range daemon.Pools {
+				if daemon.Pools[n].Pool != pool {
 					continue
 				}
-				for _, c := range p.Callouts {
-					if c.Level != "info" {
-						texts = append(texts, c.Text)
-					}
+				for _, c := range daemon.Complaints(&daemon.Pools[n], reports) {
+					texts = append(texts, c.Text)
 				}
 			}
 		}
 		slices.Sort(texts)
 		for _, text := range slices.Compact(texts) {
-			// rbd_mirror/PoolReplayer.cc: the callouts about a cluster it cannot reach.
-			if strings.Contains(text, "unable to connect to remote") {
+			if (replay.Callout{Text: text}).Unconnected() {
 				d.notice(NoticePeerSilent, site, pool, "", "check that this site reaches the peer's monitors, and the peer's key", "rbd-mirror at %s: %s", site, text)
 				continue
 			}

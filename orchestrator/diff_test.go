@@ -98,6 +98,8 @@ var diffCases = []struct {
 	{name: "peer-unknown-prune", plan: oneWay, prune: true, change: foreignPeer},
 	{name: "peer-unreachable", plan: oneWay, change: func(b *bed) {
 		b.world.Sever("b", "a")
+		b.world.StopDaemon("b")
+		b.world.StartDaemon("b")
 		time.Sleep(time.Minute)
 	}},
 	{name: "daemon-stopped", plan: oneWay, change: func(b *bed) {

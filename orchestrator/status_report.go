@@ -63,15 +63,16 @@ func newSiteStatus(plan *plans.Plan, wanted plans.Site, seen *SiteObservation) S
 	if seen.DaemonsFault != nil {
 		s.Error, s.Next = replay.WithoutSite(s.Name, seen.DaemonsFault.What), seen.DaemonsFault.Hint
 	}
-	for _, d := range seen.Daemons {
-		s.Daemons = append(s.Daemons, newDaemonStatus(plan, d))
+	for i := range seen.Daemons {
+		s.Daemons = append(s.Daemons, newDaemonStatus(plan, seen, &seen.Daemons[i]))
 	}
 	return s
 }
 
-func newDaemonStatus(plan *plans.Plan, d replay.MirrorDaemon) DaemonStatus {
+func newDaemonStatus(plan *plans.Plan, seen *SiteObservation, d *replay.MirrorDaemon) DaemonStatus {
 	s := DaemonStatus{Client: d.ClientID, Host: d.Host, Version: d.Version, Started: d.Started, Serves: []string{}}
-	for _, p := range d.Pools {
+	for i := range d.Pools {
+		p := &d.Pools[i]
 		if !slices.ContainsFunc(plan.Pools, func(wanted plans.Pool) bool { return wanted.Name == p.Pool.Name }) {
 			continue
 		}
@@ -79,7 +80,11 @@ func newDaemonStatus(plan *plans.Plan, d replay.MirrorDaemon) DaemonStatus {
 		if p.Leader {
 			s.Leads = append(s.Leads, p.Pool.String())
 		}
-		for _, c := range p.Callouts {
+		var reports []replay.Report
+		if here := seen.Pool(p.Pool); here != nil {
+			reports = here.Reports
+		}
+		for _, c := range d.Complaints(p, reports) {
 			s.Callouts = append(s.Callouts, p.Pool.String()+": "+c.Level+": "+c.Text)
 		}
 	}

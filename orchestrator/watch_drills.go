@@ -39,7 +39,6 @@ type drillLog struct {
 // drillOnSchedule makes the plan's drills at their times, for as long as the watch
 // acts, and sweeps what killed ones have left.
 func (w *Watch) drillOnSchedule(t *tenure) {
-	t.drills.began = w.options.Now()
 	var work parallel.Group
 	for i := range w.plan.Drills {
 		spec := &w.plan.Drills[i]

@@ -105,6 +105,7 @@ func (w *Watch) admit(ctx context.Context) (*tenure, error) {
 	t.ctx, t.cancel = context.WithCancel(t.lease.Context())
 	t.guard = newGuard(w.plan, t.history.Entries())
 	t.recall()
+	t.drills.began = w.options.Now()
 	t.keepers = w.keepers
 	for _, k := range t.keepers {
 		k.note(func(s *starts) { s.begin(time.Now()) })

@@ -2,6 +2,8 @@ package replay
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -94,3 +96,29 @@ type Callout struct {
 	Level string `json:"level"` // info, warning, error
 	Text  string `json:"text"`
 }
+
+// Complaints are the callouts of level warning and error that still mean something,
+// given what is reported of the pool's images at the daemon's own site.
+//
+// A pool replayer that finds no way to its peer puts a callout into the service map,
+// and takes it away when it gets through. One that is replaced before that, as when
+// the peer's key comes a moment after the peer, leaves it there for as long as the
+// daemon lives (tools/rbd_mirror/PoolReplayer.cc: init, shut_down). Reports are up
+// only of one that got through, so they disprove it.
+func (d *MirrorDaemon) Complaints(pool *DaemonPool, reports []Report) (out []Callout) {
+	through := slices.ContainsFunc(reports, func(r Report) bool {
+		return r.MirrorUUID == "" && r.Ref.Pool.Name == pool.Pool.Name && r.Up && !r.Updated.Before(d.Started)
+	})
+	for _, c := range pool.Callouts {
+		if c.Level == "warning" || c.Level == "error" {
+			if !through || !c.Unconnected() {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// Unconnected reports whether a callout says that the peer's cluster cannot be reached
+// (tools/rbd_mirror/PoolReplayer.cc: init).
+func (c Callout) Unconnected() bool { return strings.Contains(c.Text, "unable to connect to remote") }

@@ -158,15 +158,14 @@ func mirrorSnapshots(i Image) (n int) {
 
 // complaints are what the daemons themselves have put into the service map.
 func (j *judge) complaints(s *SiteEvidence) {
-	for _, d := range s.Daemons {
-		for _, pool := range d.Pools {
-			if pool.Pool.Name != j.Ref.Pool.Name {
+	for i := range s.Daemons {
+		d := &s.Daemons[i]
+		for k := range d.Pools {
+			if d.Pools[k].Pool.Name != j.Ref.Pool.Name {
 				continue
 			}
-			for _, c := range pool.Callouts {
-				if c.Level == "warning" || c.Level == "error" {
-					j.problemf(ProblemDaemonComplains, s.Site, "rbd-mirror at %s on %s says: %s", s.Site, cmp.Or(d.Host, "its host"), c.Text)
-				}
+			for _, c := range d.Complaints(&d.Pools[k], s.Reports) {
+				j.problemf(ProblemDaemonComplains, s.Site, "rbd-mirror at %s on %s says: %s", s.Site, cmp.Or(d.Host, "its host"), c.Text)
 			}
 		}
 	}

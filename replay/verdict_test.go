@@ -181,8 +181,15 @@ func judgements() []judged {
 			b.Reports[0].Updated = e.Now
 		}), Lagging, []ProblemCode{ProblemScheduleDead, ProblemSchedulesUnknown}, "a"},
 		{"daemon complains", with(j, func(_ *Evidence, _, b *site) {
-			b.Daemons[0].Pools[0].Callouts = []Callout{{"info", "x"}, {"error", "unable to connect to remote cluster"}}
+			b.Daemons[0].Pools[0].Callouts = []Callout{{"info", "x"}, {"error", "unable to initialize leader messenger object"}}
 		}), Replaying, []ProblemCode{ProblemDaemonComplains}, "b"},
+		{"daemon complains of what its own reports disprove", with(j, func(_ *Evidence, _, b *site) {
+			b.Daemons[0].Pools[0].Callouts = []Callout{{"error", "unable to connect to remote cluster"}}
+		}), Replaying, nil, ""},
+		{"daemon complains, and its reports are of an earlier life", with(j, func(e *Evidence, _, b *site) {
+			b.Daemons[0].Pools[0].Callouts = []Callout{{"error", "unable to connect to remote cluster"}}
+			b.Daemons[0].Started = e.Now.Add(-time.Second)
+		}), Replaying, []ProblemCode{ProblemReportStale, ProblemDaemonComplains}, "b"},
 
 		{"report older than the daemon", with(j, func(e *Evidence, _, b *site) {
 			b.Daemons[0].Started = e.Now.Add(-time.Second)

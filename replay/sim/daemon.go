@@ -295,14 +295,13 @@ func (s *Site) MirrorDaemons(ctx context.Context) (daemons []replay.MirrorDaemon
 // serving is what the daemon says of one pool.
 func (w *World) serving(c *cluster, p *pool, n *namespace) replay.DaemonPool {
 	out := replay.DaemonPool{Pool: replay.Pool{Name: p.Name, Namespace: n.Name}, Leader: true}
-	if _, why := w.dial(c, n.source()); why != "" {
-		out.Callouts = append(out.Callouts, replay.Callout{Level: "error", Text: why})
-	}
+	through := false
 	for _, by := range n.Reports {
 		own := by[""]
 		if own == nil {
 			continue
 		}
+		through = through || own.Site == c.Name && w.isUp(c, out.Pool, own)
 		out.Assigned++
 		switch own.State {
 		case replay.ReportError:
@@ -310,6 +309,10 @@ func (w *World) serving(c *cluster, p *pool, n *namespace) replay.DaemonPool {
 		case replay.ReportUnknown:
 			out.Warnings++
 		}
+	}
+	// It complains when it begins, not when it loses what it had.
+	if _, why := w.dial(c, n.source()); why != "" && !through {
+		out.Callouts = append(out.Callouts, replay.Callout{Level: "error", Text: why})
 	}
 	if out.Errors > 0 {
 		out.Callouts = append(out.Callouts, replay.Callout{Level: "warning", Text: "image replayer in error state"})

@@ -186,6 +186,11 @@ func (s *Site) RemovePeer(ctx context.Context, pool replay.Pool, uuid string) er
 	})
 }
 
+// spec is all by which a pool replayer is told from another (PeerSpec).
+func (p *peer) spec() string {
+	return strings.Join([]string{p.UUID, p.SiteName, p.Client, p.MonHost, p.Key}, " ")
+}
+
 func (w *World) byMonHost(mon string) *cluster {
 	for _, c := range w.state.Sites {
 		if c.MonHost == mon {

@@ -72,6 +72,12 @@ func TestSeveredWayIsCalledOut(t *testing.T) {
 	w.Sever("b", "a")
 	must(t, w.Write("a", vm, 0, []byte("late")))
 	w.Advance(time.Minute)
+	if got := callouts(t, b); len(got) != 0 {
+		t.Fatalf("a daemon that was connected complains: %q", got)
+	}
+	w.StopDaemon("b")
+	w.StartDaemon("b")
+	w.Advance(time.Minute)
 	if len(callouts(t, b)) == 0 {
 		t.Fatal("no callout")
 	}

@@ -14,6 +14,7 @@ import (
 type report struct {
 	Site     string             `json:"site"` // whose daemon it was
 	Instance uint64             `json:"instance"`
+	Peer     string             `json:"peer,omitempty"` // of that daemon, as it was ([peer.spec])
 	State    replay.ReportState `json:"state"`
 	Text     string             `json:"text"`
 	Updated  time.Time          `json:"updated"`
@@ -42,10 +43,11 @@ func (r *route) put(n *namespace, id, by string, state replay.ReportState, text 
 		n.Reports[id] = reports
 	}
 	old := reports[by]
-	if old != nil && old.State == state && old.Instance == r.c.Daemon.Instance && (text == "" || old.Text == text) {
+	via := r.n.source().spec()
+	if old != nil && old.State == state && old.Instance == r.c.Daemon.Instance && old.Peer == via && (text == "" || old.Text == text) {
 		return
 	}
-	rep := &report{Site: r.c.Name, Instance: r.c.Daemon.Instance, State: state, Text: text, Updated: r.w.state.Stepped}
+	rep := &report{Site: r.c.Name, Instance: r.c.Daemon.Instance, Peer: via, State: state, Text: text, Updated: r.w.state.Stepped}
 	if text == "" {
 		rep.Text = r.replayingText(id)
 	}
@@ -81,7 +83,7 @@ func (s *Site) Reports(ctx context.Context, pool replay.Pool) (out []replay.Repo
 
 func (w *World) shownReport(pool replay.Pool, r *report, ref replay.ImageRef, id, uuid string) replay.Report {
 	from := w.site(r.Site)
-	up := from != nil && from.Daemon.Instance == r.Instance && from.Daemon.alive(w.state.Now)
+	up := from != nil && w.isUp(from, pool, r)
 	if up && from.Daemon.Running && from.Daemon.nextCheck(r.Updated, w.pace.Check).Before(w.state.Now) {
 		w.renew(from, pool, r, id)
 	}
@@ -92,6 +94,18 @@ func (w *World) shownReport(pool replay.Pool, r *report, ref replay.ImageRef, id
 		Ref: ref, GlobalID: id, MirrorUUID: uuid, State: r.State, Up: up,
 		Description: r.Text, Updated: r.Updated, Progress: r.progress,
 	}
+}
+
+// isUp reports whether the pool replayer that wrote a report still lives: it ends with
+// the daemon, and is replaced by another when its peer changes
+// (tools/rbd_mirror/Mirror.cc: update_pool_replayers).
+func (w *World) isUp(c *cluster, pool replay.Pool, r *report) bool {
+	n := c.space(pool)
+	if n == nil || c.Daemon.Instance != r.Instance || !c.Daemon.alive(w.state.Now) {
+		return false
+	}
+	from := n.source()
+	return from != nil && from.spec() == r.Peer
 }
 
 // renew is what a daemon does to all its reports when it checks.

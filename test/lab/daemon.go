@@ -71,9 +71,22 @@ func (s *Site) StopDaemon(d Daemon) error {
 	return s.forget(d)
 }
 
-// Freeze stops a daemon's process by SIGSTOP: it answers nothing, and its
-// connections stay open.
-func (s *Site) Freeze(d Daemon) error { return s.signal(d, syscall.SIGSTOP) }
+// Freeze stops a daemon's process by SIGSTOP and waits until it has stopped: it
+// answers nothing, and its connections stay open.
+func (s *Site) Freeze(d Daemon) error {
+	const patience = 30 * time.Second
+	if err := s.signal(d, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	// A thread that is between two moments on a processor goes on until the kernel
+	// looks at it, and may answer one more call.
+	for deadline := time.Now().Add(patience); !s.process(d).stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("site %s: freeze %s: it has not stopped within %v", s.Name, d, patience)
+		}
+	}
+	return nil
+}
 
 // Thaw lets a frozen daemon go on.
 func (s *Site) Thaw(d Daemon) error { return s.signal(d, syscall.SIGCONT) }

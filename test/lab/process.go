@@ -31,22 +31,9 @@ var errGone = errors.New("process has ended")
 // describeProcess reads what names the running process pid. It returns errGone
 // for one that does not exist or is a zombie.
 func describeProcess(pid int) (process, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-		return process{}, errGone
-	}
+	fields, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return process{}, err
-	}
-	// The second field is the program's name in brackets and may hold
-	// anything, so the fields are counted from the last bracket on.
-	_, rest, found := cutLast(string(stat), ")")
-	fields := strings.Fields(rest)
-	if !found || len(fields) < 20 {
-		return process{}, fmt.Errorf("/proc/%d/stat: unexpected content", pid)
-	}
-	if state := fields[0]; state == "Z" || state == "X" {
-		return process{}, errGone
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
 	if err != nil {
@@ -58,6 +45,43 @@ func describeProcess(pid int) (process, error) {
 	}
 	args := string(bytes.ReplaceAll(bytes.TrimRight(cmdline, "\x00"), []byte{0}, []byte{' '}))
 	return process{Pid: pid, Start: start, Args: args}, nil
+}
+
+// readStat reads what a stat file of a process or thread says from its state on
+// (proc_pid_stat(5), field 3). It returns errGone for one that has ended.
+func readStat(path string) ([]string, error) {
+	stat, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil, errGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The second field is the program's name in brackets and may hold
+	// anything, so the fields are counted from the last bracket on.
+	_, rest, found := cutLast(string(stat), ")")
+	fields := strings.Fields(rest)
+	if !found || len(fields) < 20 {
+		return nil, fmt.Errorf("%s: unexpected content", path)
+	}
+	if state := fields[0]; state == "Z" || state == "X" {
+		return nil, errGone
+	}
+	return fields, nil
+}
+
+// stopped tells whether no thread of the process runs any more.
+func (p process) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
+	if err != nil {
+		return false
+	}
+	for _, thread := range threads {
+		if fields, err := readStat(thread); err == nil && fields[0] != "T" && fields[0] != "t" {
+			return false
+		}
+	}
+	return true
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
