@@ -55,10 +55,19 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 		wg       parallel.Group
 		answered atomic.Bool
 	)
+	sites := w.sites.Load()
+	if sites.unopened() {
+		wg.Go(func() {
+			if more := sites.reopened(ctx, w.plan); more != nil {
+				answered.Store(true)
+				more.closeBut(sites) // the check opens it to keep it
+			}
+		})
+	}
 	for _, name := range blind {
-		site, err := w.sites.Load().Site(name)
+		site, err := sites.Site(name)
 		if err != nil {
-			continue // it was not opened yet
+			continue
 		}
 		wg.Go(func() {
 			if _, err := alive(ctx, w.plan, site); err == nil {

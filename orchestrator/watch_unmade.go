@@ -17,6 +17,9 @@ type unmade struct {
 	Copies []unmadeCopy `json:"copies,omitempty"`
 	More   int          `json:"more,omitempty"` // beside those
 	Why    string       `json:"why"`            // of the first
+	// Firm: another try has failed as well, though the image was well. What a site that
+	// is away or a split-brain keeps from being compared is told of as that.
+	Firm bool `json:"firm,omitempty"`
 }
 
 // unmadeCopy is one copy; without a site it is not known which has one.
@@ -66,7 +69,7 @@ func (u *unmade) left(p *proofs, since time.Time) *unmade {
 	if u == nil || len(u.Copies) == 0 {
 		return u
 	}
-	out := &unmade{More: u.More, Why: u.Why}
+	out := &unmade{More: u.More, Why: u.Why, Firm: u.Firm}
 	for _, c := range u.Copies {
 		if !p.comparedSince(c.Image, c.Secondary, since) {
 			out.Copies = append(out.Copies, c)
@@ -76,6 +79,17 @@ func (u *unmade) left(p *proofs, since time.Time) *unmade {
 		return nil
 	}
 	return out
+}
+
+// anyWell reports whether something of it could be compared by now, as the last check
+// saw it.
+func (u *unmade) anyWell(seen *StatusReport) bool {
+	if len(u.Copies) == 0 || seen == nil {
+		return true
+	}
+	return slices.ContainsFunc(seen.Images, func(i ImageStatus) bool {
+		return i.Healthy && slices.ContainsFunc(u.Copies, func(c unmadeCopy) bool { return c.Image == i.Ref })
+	})
 }
 
 func (u *unmade) words() string {

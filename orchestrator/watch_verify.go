@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/robfig/cron/v3"
+
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -13,6 +15,15 @@ import (
 
 // verifySlot names the schedule of the verification in the history.
 const verifySlot = "verification"
+
+// What could not be compared is tried again after verifyAgain, and then after twice as
+// long each time, up to verifyAgainMost; verifyLook is how often it is looked for
+// whether it is well by then.
+const (
+	verifyAgain     = 10 * time.Minute
+	verifyAgainMost = 2 * time.Hour
+	verifyLook      = time.Minute
+)
 
 // verifyOnSchedule compares the copies at the times of the plan, one image at a time,
 // for as long as the watch acts. A time that a stopped or slept watch has missed is
@@ -31,12 +42,12 @@ func (w *Watch) verifyOnSchedule(t *tenure) {
 		last.At = w.options.Now()
 		w.ranFor(t.ctx, t, verifySlot, last.At)
 	}
-	if last.Open && nextTime(times, last.At).After(w.options.Now()) { // else the next one goes on with it
-		w.contain(func() { w.verify(t.ctx, t, last.At) })
+	if last.Open || last.Unmade != nil {
+		w.contain(func() { w.verify(t.ctx, t, times, last.At) })
 	}
 	timer := Timer{
 		Times: times, Last: last.At, Now: w.options.Now, Panicked: w.options.Panicked,
-		Do: func(ctx context.Context, slot Slot) { w.verify(ctx, t, slot.At) },
+		Do: func(ctx context.Context, slot Slot) { w.verify(ctx, t, times, slot.At) },
 	}
 	_ = timer.Run(t.ctx)
 }
@@ -55,10 +66,32 @@ func lastRun(entries []Entry, what string) (last slotRun) {
 // lastSlot is the last time for which something has run.
 func lastSlot(entries []Entry, what string) time.Time { return lastRun(entries, what).At }
 
-// verify compares once the copies that were not since a time of the schedule, and
-// records each outcome as it comes. Until it has ended, what the one before it could
-// not compare still holds.
-func (w *Watch) verify(ctx context.Context, t *tenure, since time.Time) {
+// verify compares the copies that were not since a time of the schedule. What cannot be
+// compared it tries again, once it looks well, until the next time: that one goes on
+// with it.
+func (w *Watch) verify(ctx context.Context, t *tenure, times cron.Schedule, since time.Time) {
+	next := nextTime(times, since)
+	for wait := verifyAgain; w.options.Now().Before(next); wait = min(2*wait, verifyAgainMost) {
+		left := w.verifyOnce(ctx, t, since)
+		if left == nil {
+			return
+		}
+		again := w.options.Now().Add(wait)
+		for look := true; look; look = w.options.Now().Before(again) || !left.anyWell(t.last.Load()) {
+			if !w.options.Now().Add(verifyLook).Before(next) {
+				return
+			}
+			if pause(ctx, verifyLook); ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// verifyOnce compares each of these copies once and records each outcome as it comes.
+// Until it has ended, what the one before it could not compare still holds. It answers
+// with what it could not compare.
+func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time) *unmade {
 	run := slotRun{What: verifySlot, At: since.UTC(), Open: true}
 	t.mu.Lock()
 	run.Unmade = t.verifying.Unmade.left(t.proofs, t.verifying.At)
@@ -74,10 +107,15 @@ func (w *Watch) verify(ctx context.Context, t *tenure, since time.Time) {
 		},
 	})
 	if ctx.Err() != nil {
-		return // whoever acts next goes on with it
+		return nil // whoever acts next goes on with it
 	}
+	before := run.Unmade
 	run.Open, run.Unmade = false, unmadeOf(report, err)
+	if u := run.Unmade; u != nil {
+		u.Firm = before != nil && (before.Firm || u.anyWell(t.last.Load()))
+	}
 	w.verifies(ctx, t, run)
+	return run.Unmade
 }
 
 // verifies records how far a verification is: in the history, as whoever acts next has
@@ -159,7 +197,7 @@ func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 		s.Image, s.Rank = v.Image.String(), float64(v.Differing)
 		out = append(out, s)
 	}
-	if left := t.verifying.Unmade.left(t.proofs, t.verifying.At); left != nil {
+	if left := t.verifying.Unmade.left(t.proofs, t.verifying.At); left != nil && left.Firm {
 		out = append(out, signal(SignalUnverified, "", left.words(), "drover verify "+shellLine(w.plan.File)))
 	}
 	return out

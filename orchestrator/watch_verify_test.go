@@ -46,67 +46,80 @@ func (b *bed) snapshots() func() []string {
 	}
 }
 
-// TestWatchTellsWhatItCouldNotVerify: a copy that could not be compared is told of, by
-// its name, also after a restart, until it has been compared, by whomever.
+// TestWatchTellsWhatItCouldNotVerify: a copy that could not be compared, though the image
+// is well, is tried again, and told of by its name, also after a restart, until it has
+// been compared, by whomever.
 func TestWatchTellsWhatItCouldNotVerify(t *testing.T) {
-	unreadable := func(b *bed) func() {
-		return b.world.Inject(sim.Fault{Site: "b", Op: "OpenSnapshot", Object: "rbd/volume-0", Errno: syscall.EIO})
+	unreadable := func(b *bed, image string) func() {
+		return b.world.Inject(sim.Fault{Site: "b", Op: "OpenSnapshot", Object: "rbd/" + image, Errno: syscall.EIO})
 	}
-	away := func(b *bed) func() {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, daily, 2)
+		m := b.watchman(t, b.immortal())
+		defer func() { m.stop() }()
+		at(2, 50)
+		mend, other := unreadable(b, "volume-0"), unreadable(b, "volume-1")
+		at(3, 9)
+		if s := m.signals(orchestrator.SignalUnverified); len(s) > 0 {
+			t.Errorf("told after one try: %+v", s)
+		}
+		at(23, 0)
+		if h := b.history(t, orchestrator.HistoryQuery{}); len(h.Verified) != 1 {
+			t.Errorf("verified: %+v", h.Verified)
+		}
+		s := m.signals(orchestrator.SignalUnverified)
+		if len(s) != 1 || s[0].Next == "" {
+			t.Fatalf("signals: %s", codes(m.last()))
+		}
+		for _, want := range []string{"rbd/volume-0 at b, rbd/volume-1 at b:", "input/output error"} {
+			if !strings.Contains(s[0].What, want) {
+				t.Errorf("%q does not say %q", s[0].What, want)
+			}
+		}
+		m.stop()
+		m = b.watchman(t, b.immortal())
+		time.Sleep(time.Hour)
+		for i, r := range m.since(0) {
+			if len(signalsOf(r, orchestrator.SignalUnverified)) != 1 && !hides(r, orchestrator.SignalUnverified) {
+				t.Fatalf("check %d after a restart: %s", i, codes(r))
+			}
+		}
+		mend()
+		b.verified("volume-0")
+		time.Sleep(15 * time.Minute) // a watch reads what others record now and then
+		s = m.signals(orchestrator.SignalUnverified)
+		if len(s) != 1 || !strings.Contains(s[0].What, "volume-1 at b") || strings.Contains(s[0].What, "volume-0 at b") {
+			t.Errorf("volume-0 was verified by hand: %+v", s)
+		}
+		other()
+		time.Sleep(2 * time.Hour)
+		if s := m.signals(orchestrator.SignalUnverified); len(s) > 0 {
+			t.Errorf("all could be verified: %+v", s)
+		}
+	})
+}
+
+// TestWatchVerifiesWhatComesBack: what a site that is away, or a split-brain, keeps from
+// being compared is told of as that, and compared when it is well again.
+func TestWatchVerifiesWhatComesBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, daily, 2)
+		m := b.watchman(t, b.immortal())
+		defer m.stop()
+		at(2, 50)
 		b.world.Vanish("b")
-		return func() { b.world.Return("b") }
-	}
-	for name, c := range map[string]struct {
-		fault    func(*bed) func()
-		verified int
-		says     []string
-	}{
-		"one cannot be read": {unreadable, 2, []string{"rbd/volume-0 at b:", "input/output error"}},
-		"a site is away":     {away, 0, []string{"rbd/vm-1 at b,", "rbd/volume-0 at b,", "rbd/volume-1 at b:"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				b := moving(t, daily, 2)
-				m := b.watchman(t, b.immortal())
-				defer func() { m.stop() }()
-				at(2, 50)
-				mend := c.fault(b)
-				at(4, 0)
-				mend()
-				at(23, 0)
-				if h := b.history(t, orchestrator.HistoryQuery{}); len(h.Verified) != c.verified {
-					t.Errorf("verified: %+v", h.Verified)
-				}
-				s := m.signals(orchestrator.SignalUnverified)
-				if len(s) != 1 || s[0].Next == "" {
-					t.Fatalf("signals: %s", codes(m.last()))
-				}
-				for _, want := range c.says {
-					if !strings.Contains(s[0].What, want) {
-						t.Errorf("%q does not say %q", s[0].What, want)
-					}
-				}
-				m.stop()
-				m = b.watchman(t, b.immortal())
-				time.Sleep(time.Hour)
-				for i, r := range m.since(0) {
-					if len(signalsOf(r, orchestrator.SignalUnverified)) != 1 && !hides(r, orchestrator.SignalUnverified) {
-						t.Fatalf("check %d after a restart: %s", i, codes(r))
-					}
-				}
-				b.verified("volume-0")
-				time.Sleep(15 * time.Minute) // a watch reads what others record now and then
-				s = m.signals(orchestrator.SignalUnverified)
-				if told := len(s) > 0 && strings.Contains(s[0].What, "volume-1 at b"); told != (c.verified == 0) || len(s) > 0 && strings.Contains(s[0].What, "volume-0 at b") {
-					t.Errorf("volume-0 was verified by hand: %+v", s)
-				}
-				at(3, 30)
-				if s := m.signals(orchestrator.SignalUnverified); len(s) > 0 {
-					t.Errorf("all could be verified: %+v", s)
-				}
-			})
-		})
-	}
+		at(3, 45)
+		b.world.Return("b")
+		at(4, 30)
+		if h := b.history(t, orchestrator.HistoryQuery{}); len(h.Verified) != 3 {
+			t.Errorf("verified: %+v", h.Verified)
+		}
+		for _, r := range m.since(0) {
+			if s := signalsOf(r, orchestrator.SignalUnverified); len(s) > 0 {
+				t.Fatalf("told: %+v", s)
+			}
+		}
+	})
 }
 
 // hides reports whether a check says that it does not know of a signal.

@@ -224,6 +224,9 @@ func (s *storm) judgeEnd(t *tale, tales []*tale, bad func(string, ...any)) {
 	if opens > 3 {
 		limit += time.Hour
 	}
+	if last.IsZero() {
+		return // that it was told without a reason is said
+	}
 	clear := time.Duration(0)
 	for second := int(last.Sub(s.began) / time.Second); second < int(t.to.Sub(s.began)/time.Second); second++ {
 		if clear += time.Second; !s.seen(second) || s.doubled(t) && s.stopped(t.host, second) {
