@@ -49,6 +49,7 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 	w.mu.Lock()
 	blind := w.aloneBlind
 	w.mu.Unlock()
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, shortAnswer) // nothing depends on who is slower
 	defer cancel()
 	var (
@@ -76,10 +77,12 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 		})
 	}
 	wg.Wait()
-	if answered.Load() {
+	// One that was stopped while it asked knows no more than before.
+	if answered.Load() || time.Since(began) > 2*shortAnswer {
 		w.CheckNow()
+		return false
 	}
-	return !answered.Load()
+	return true
 }
 
 // CannotAct reports whether sites answer the watch, and it can only look all the same.

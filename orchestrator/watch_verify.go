@@ -111,11 +111,26 @@ func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time) *unm
 	}
 	before := run.Unmade
 	run.Open, run.Unmade = false, unmadeOf(report, err)
-	if u := run.Unmade; u != nil {
-		u.Firm = before != nil && (before.Firm || u.anyWell(t.last.Load()))
+	if u := run.Unmade; u != nil && before != nil {
+		u.Firm = before.Firm || u.anyWell(t.nextSeen(ctx, w.options.Now()))
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
 	w.verifies(ctx, t, run)
 	return run.Unmade
+}
+
+// nextSeen is what the first check has seen that has begun since, or the last one where
+// there is none for a while.
+func (t *tenure) nextSeen(ctx context.Context, since time.Time) *StatusReport {
+	for waited := time.Duration(0); waited < verifyAgain && ctx.Err() == nil; waited += time.Second {
+		if seen := t.last.Load(); seen != nil && seen.At.Add(-time.Duration(seen.Seconds*float64(time.Second))).After(since) {
+			return seen
+		}
+		pause(ctx, time.Second)
+	}
+	return t.last.Load()
 }
 
 // verifies records how far a verification is: in the history, as whoever acts next has

@@ -35,7 +35,8 @@ type Options struct {
 	// Now is the clock of schedules and messages; nil: time.Now.
 	Now func() time.Time
 
-	runs *runs // of the daemon
+	runs    *runs    // of the daemon
+	commons *commons // of its plans
 }
 
 // RunTime is how long runs that people have chosen by a button go on after the daemon
@@ -86,7 +87,7 @@ func New(all []*plans.Plan, o Options) (*Daemon, error) {
 	if o.Notify.Log == nil {
 		o.Notify.Log = o.Log
 	}
-	o.runs = &runs{}
+	o.runs, o.commons = &runs{}, &commons{}
 	o.runs.ctx, o.runs.stop = context.WithCancel(context.Background())
 	d := &Daemon{options: o, turned: make(chan struct{}, 1)}
 	guards, err := d.guardsFor(all)

@@ -109,6 +109,7 @@ func withoutClock(m alert.Memory) ([]byte, error) {
 // held.
 func (g *guard) leave(role orchestrator.Role) {
 	g.answers = time.Time{}
+	g.o.commons.leave(g.plan.Name)
 	if g.desk != nil && g.as != role {
 		g.putAway()
 	}

@@ -194,6 +194,7 @@ func (g *guard) run(ctx context.Context) {
 	}, func(p *parallel.Panic) { g.panicked(p.Value, p.Stack) })
 	post.Wait()
 	g.sending.Wait()
+	g.o.commons.leave(g.plan.Name)
 }
 
 // stood is told what the watch does from now on.
@@ -334,7 +335,11 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	if len(r.Blind) == 0 {
 		g.forgetFresh(desk, r.Halts)
 	}
-	desk.Check(now, attributed(g.attempted(r.Signals), r.Blind), r.Unseen, r.Silences)
+	if signals := attributed(g.attempted(r.Signals), r.Blind); r.Role == orchestrator.RoleActing {
+		g.o.commons.check(g.plan, desk, now, g.overdue(), signals, r.Unseen, r.Silences)
+	} else {
+		desk.Check(now, signals, r.Unseen, r.Silences)
+	}
 	for _, a := range r.Acknowledged {
 		desk.Recorded(now, a.Incident, a.ID, a.By)
 	}
@@ -345,6 +350,12 @@ func (g *guard) look(r orchestrator.CheckResult) {
 	// A site that is silent makes storing slow, and must not hold up the next check.
 	g.beside(func() { g.store(desk) })
 	g.poke()
+}
+
+// overdue is when the next check of the plan is overdue.
+func (g *guard) overdue() time.Time {
+	now := g.o.Now()
+	return time.Now().Add(g.times.Next(g.times.Next(now)).Sub(now) + 2*time.Minute)
 }
 
 // attributed lays to a silent site what others have to complain of because their

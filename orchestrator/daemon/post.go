@@ -100,6 +100,7 @@ func (g *guard) mayTell(ctx context.Context, desk *alert.Desk) bool {
 	defer g.mu.Unlock()
 	if g.desk == desk {
 		g.putAway()
+		g.o.commons.leave(g.plan.Name)
 	}
 	return false
 }

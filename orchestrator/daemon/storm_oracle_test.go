@@ -56,11 +56,12 @@ func (f *trouble) main(plan string) (code string, within time.Duration) {
 
 // beside are the codes that may be told of a trouble besides.
 var beside = map[string][]string{
-	"gone":   {"journal-held", "rpo-exceeded", "lag-unknown", "replay-stuck"},
-	"frozen": {"journal-held", "rpo-exceeded", "lag-unknown", "replay-stuck"},
+	"gone":   {"journal-held", "rpo-exceeded", "lag-unknown", "replay-stuck", "verification-failed"},
+	"frozen": {"journal-held", "rpo-exceeded", "lag-unknown", "replay-stuck", "verification-failed"},
 	"mirror": {"journal-held", "rpo-exceeded", "lag-unknown", "no-standby-daemon", "no-daemon", "report-stale", "replay-stuck"},
 	"lag":    {"replay-stuck", "journal-held"},
-	"split":  {"journal-held", "not-replaying", "report-missing", "secondary-missing"},
+	"split":  {"journal-held", "not-replaying", "report-missing", "secondary-missing", "verification-failed"},
+	"slow":   {"verification-failed"},
 	"mute":   {alert.ChannelFailing},
 	"leap":   {"report-stale", "rpo-exceeded"},
 	"clock":  {"report-stale", "rpo-exceeded", "replay-stuck", "journal-held"},
@@ -212,6 +213,9 @@ func (s *storm) judgeEnd(t *tale, tales []*tale, bad func(string, ...any)) {
 	if slices.Contains(slowly, t.code) {
 		limit += 10 * time.Minute
 	}
+	if t.code == orchestrator.SignalUnverified {
+		limit += 2*time.Hour + 15*time.Minute // until the next try
+	}
 	if t.code == alert.ChannelFailing {
 		limit += 5 * time.Minute
 	}
@@ -335,7 +339,7 @@ func (s *storm) judgeMiss(f *trouble, plan string, tales []*tale, bad func(strin
 			continue
 		}
 		told := slices.ContainsFunc(tales, func(t *tale) bool {
-			return t.plan == plan && (t.code == code || isWorse(t.code, code)) && s.concerns(f, t) && !t.from.After(at) && t.to.After(at)
+			return (t.plan == plan || code == siteUnknown && s.together) && (t.code == code || isWorse(t.code, code)) && s.concerns(f, t) && !t.from.After(at) && t.to.After(at)
 		})
 		if !told {
 			bad("%v: %s: nobody was told of %s %s %s, which has lasted since %v, and could be seen for %v", s.at(at), plan, f.kind, f.at, f.image, s.at(f.from), clear)

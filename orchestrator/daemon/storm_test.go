@@ -98,11 +98,14 @@ type storm struct {
 	t     *testing.T
 	rng   *rand.Rand
 	plans []*plans.Plan
-	world *sim.World
-	ahead atomic.Int64 // of the clock of the world, before the bubble's
-	hosts []*stormHost
-	refs  []replay.ImageRef
-	began time.Time
+	// together: the plans tell the same people in the same way, and so what is one loss
+	// for both is told by one of them.
+	together bool
+	world    *sim.World
+	ahead    atomic.Int64 // of the clock of the world, before the bubble's
+	hosts    []*stormHost
+	refs     []replay.ImageRef
+	began    time.Time
 
 	troubles []*trouble
 	// blurred are the seconds of the day in which nobody may have been there to look.
@@ -125,10 +128,13 @@ type resyncing struct {
 func (s *storm) clock() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 func newStorm(t *testing.T, seed uint64) *storm {
-	s := &storm{t: t, rng: rand.New(rand.NewPCG(seed, 1)), words: map[string]time.Time{}, mute: map[string]bool{}}
+	s := &storm{t: t, rng: rand.New(rand.NewPCG(seed, 1)), words: map[string]time.Time{}, mute: map[string]bool{}, together: seed%2 == 1}
 	for _, text := range []string{stormShop, stormVault} {
 		plan, err := plans.Parse("plan.yaml", []byte(text))
 		s.must(err)
+		if !s.together {
+			plan.Notifications.Dashboard = "https://dashboard.test/" + plan.Name
+		}
 		s.plans = append(s.plans, plan)
 	}
 	s.ahead.Store(int64(time.Until(stormStarts[seed%uint64(len(stormStarts))])))
