@@ -32,10 +32,8 @@ func (d *drill) prepare(ctx context.Context) error {
 	if err := d.direction(obs, stands); err != nil {
 		return err
 	}
-	for i := range obs.Sites {
-		if obs.Sites[i].Fault == nil {
-			d.report.Versions["ceph at "+obs.Sites[i].Name] = obs.Sites[i].Identity.Release
-		}
+	for site, release := range obs.releases() {
+		d.report.Versions["ceph at "+site] = release
 	}
 	var c checks
 	d.checkSecondary(&c, obs)

@@ -27,7 +27,7 @@ func Reports(ctx context.Context, plan *plans.Plan, sites *Sites) (reports []rep
 	stories := Runs(book)
 	for i := range stories {
 		stories[i].Account(book)
-		reports = append(reports, reportOfRun(&stories[i]))
+		reports = append(reports, reportOfRun(plan, &stories[i]))
 	}
 	for site, err := range book.Faults() {
 		if faults[site] == nil {
@@ -57,13 +57,23 @@ var runVerdicts = map[RunOutcome]report.Verdict{
 	RunDone: report.Passed, RunIncomplete: report.Failed, RunAborted: report.Aborted, RunGivenUp: report.Aborted,
 }
 
-// reportOfRun makes the report of a run from its records.
-func reportOfRun(s *RunStory) report.Report {
+// reportOfRun makes the report of a run from its records. The plan is asked only for
+// what the records of an earlier Drover do not tell.
+func reportOfRun(plan *plans.Plan, s *RunStory) report.Report {
 	r := report.Report{
 		Version: report.Version, ID: s.Run.ID, Kind: string(s.Run.Runbook), Plan: s.Run.Plan, Fingerprint: s.Run.Fingerprint,
 		From: s.Run.From, To: s.Run.To, By: s.Run.By, Trigger: "person", Reason: s.Run.Reason,
 		Began: s.Run.Began, Ended: s.Run.Began, Verdict: report.Aborted, Why: "it is not over: " + resumeHint(&s.Run),
 		Versions: map[string]string{}, Images: []report.Image{}, Checks: []report.Check{}, Steps: []report.Step{},
+	}
+	reportVersions(&r, s)
+	switch {
+	case s.Run.Objectives != nil:
+		r.Objectives = *s.Run.Objectives
+	case s.Run.Fingerprint == plan.Fingerprint():
+		r.Objectives = *s.Run.objectives(plan)
+	default:
+		r.Notes = append(r.Notes, "objectives: its record does not tell what the plan asked for when it began")
 	}
 	for i := range s.Steps {
 		reportStep(&r, &s.Steps[i])
@@ -93,6 +103,33 @@ func reportOfRun(s *RunStory) report.Report {
 		r.Notes = append(r.Notes, fmt.Sprintf("shut out: %s", out.Who))
 	}
 	return r
+}
+
+// reportVersions enters those of Drover, of all processes that worked at the run, and
+// of Ceph, and says of which site they are not known.
+func reportVersions(r *report.Report, s *RunStory) {
+	var drovers []string
+	for i := range s.Who {
+		if v := s.Who[i].Drover; v != "" && !slices.Contains(drovers, v) {
+			drovers = append(drovers, v)
+		}
+	}
+	if len(drovers) > 0 {
+		r.Versions["drover"] = strings.Join(drovers, ", then ")
+	}
+	for site, release := range s.Run.Releases {
+		r.Versions["ceph at "+site] = release
+	}
+	switch {
+	case s.Run.Releases == nil:
+		r.Notes = append(r.Notes, "versions: it was begun by a Drover that did not record them")
+	default:
+		for _, site := range []string{s.Run.From, s.Run.To} {
+			if s.Run.Releases[site] == "" {
+				r.Notes = append(r.Notes, site+" did not answer when it was prepared: the version of its Ceph is not known")
+			}
+		}
+	}
 }
 
 // reportStep enters a step that has ended; those that prove something count as checks.
