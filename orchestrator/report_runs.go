@@ -3,12 +3,15 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
+	"github.com/drover-io/drover/replay"
 )
 
 // Reports tells of all drills and runs of a plan that are recorded at the sites that
@@ -94,7 +97,11 @@ func reportOfRun(plan *plans.Plan, s *RunStory) report.Report {
 		}
 	}
 	for i := range s.Run.Units {
-		reportUnit(&r, &s.Run, &s.Run.Units[i], outcomes[s.Run.Units[i].Name])
+		reportUnit(&r, s, &s.Run.Units[i], outcomes[s.Run.Units[i].Name])
+	}
+	if s.End != nil {
+		reportRPO(&r, s)
+		reportObjectives(&r)
 	}
 	for _, left := range s.Run.Left {
 		r.Images = append(r.Images, report.Image{Image: left.Ref.String(), Verdict: report.Skipped, Why: left.Why})
@@ -162,35 +169,120 @@ func reportStep(r *report.Report, s *StepStory) {
 	r.Steps = append(r.Steps, report.Step{Name: string(s.Kind), Of: of, Site: s.Site, Began: began, Seconds: seconds(s.Took), OK: good, Note: note})
 }
 
-// reportUnit enters the images of a unit.
-func reportUnit(r *report.Report, run *Run, u *RunUnit, end *UnitReport) {
+// reportUnit enters the images of a unit. What did not come up has no RPO.
+func reportUnit(r *report.Report, s *RunStory, u *RunUnit, end *UnitReport) {
 	for i := range u.Images {
 		image := &u.Images[i]
 		out := report.Image{Image: image.Ref.String(), Mode: string(image.Mode), Group: u.Group, Wave: u.Wave, Verdict: report.Aborted}
 		switch {
 		case end == nil:
 		case end.Outcome == UnitMoved:
-			out.Verdict = report.Passed
+			out.Verdict, out.RPOSeconds = report.Passed, rpoOf(s.Run.Runbook, image)
 		case end.Outcome == UnitNotBegun || end.Outcome == UnitUntouched:
 			out.Verdict, out.Why = report.Skipped, end.Why
 		default:
 			out.Verdict, out.Why = report.Failed, string(end.Outcome)+": "+end.Why
 		}
-		none := 0.0
+		given := s.discardOf(image.Ref)
 		switch {
-		case run.Runbook == Switchover:
-			out.RPOSeconds = &none
-		case image.Loss != nil:
-			out.Lost = lossWords(image.Loss)
-			if out.RPOSeconds = image.Loss.Seconds; image.Loss.Final {
-				out.RPOSeconds = &none
+		case given != nil && given.Held != nil:
+			out.Lost = lossWords(given.Held)
+			if given.State == DiscardMayBeGivenUp || given.State == DiscardAsked {
+				out.Lost = "perhaps, as how it ended is not recorded: " + out.Lost
 			}
-		}
-		if age := out.RPOSeconds; age != nil && (r.Achieved.RPOSeconds == nil || *age > *r.Achieved.RPOSeconds) {
-			r.Achieved.RPOSeconds = age
+			if given.LaterUnknown() {
+				out.Lost += "; what " + given.Site + " wrote after that look is not known"
+			}
+		case out.Verdict == report.Passed && image.Loss.final():
+			out.Lost = lossWords(image.Loss)
 		}
 		r.Images = append(r.Images, out)
 	}
+}
+
+// discardOf is what became of an image's losing copy; nil: nothing, or there was none.
+func (s *RunStory) discardOf(ref replay.ImageRef) *Discard {
+	for i := range s.Discards {
+		if d := &s.Discards[i]; d.Image == ref {
+			return d
+		}
+	}
+	return nil
+}
+
+// rpoOf is how much time of writes of an image was given up to bring it up; nil: that is
+// not known.
+func rpoOf(book Runbook, image *RunImage) *float64 {
+	handedOver := book == Switchover || image.Loss == nil || book != Failover && !image.Resync
+	if handedOver || image.Loss.Final {
+		return new(float64)
+	}
+	return image.Loss.Seconds
+}
+
+// reportRPO is the greatest RPO of all images of a run that is over. What is not known
+// of one is not known at all, and that is said.
+func reportRPO(r *report.Report, s *RunStory) {
+	var (
+		worst   *float64
+		unknown []string
+	)
+	images := s.Run.all()
+	for i := range r.Images {
+		m := &r.Images[i]
+		switch age := m.RPOSeconds; {
+		case age == nil && m.Verdict == report.Aborted:
+			unknown = append(unknown, "it is not recorded what became of "+m.Image)
+		case age == nil && m.Verdict != report.Passed:
+			unknown = append(unknown, m.Image+" did not come up")
+		case age == nil:
+			unknown = append(unknown, "how much time of writes of "+m.Image+" was given up is not known ("+images[i].Loss.Why+")")
+		case worst == nil || *age > *worst:
+			worst = age
+		}
+	}
+	switch len(unknown) {
+	case 0:
+		r.Achieved.RPOSeconds = worst
+	case 1:
+		r.Notes = append(r.Notes, "RPO: not known, as "+unknown[0])
+	default:
+		r.Notes = append(r.Notes, fmt.Sprintf("RPO: not known for %d of %d images, the first: %s", len(unknown), len(images), unknown[0]))
+	}
+}
+
+// reportObjectives holds what a run that is over has come to against what the plan
+// asks for: what is missed, or not known, is not met, and such a run has not passed.
+func reportObjectives(r *report.Report) {
+	if r.Verdict != report.Passed && r.Verdict != report.Failed {
+		return
+	}
+	var wrong []string
+	measures := r.Measures()
+	for i := range measures {
+		m := &measures[i]
+		switch want := secondsText(m.Objective); {
+		case m.Outcome == report.Missed && m.Name == "RPO":
+			wrong = append(wrong, fmt.Sprintf("RPO: %s of writes were given up, and the objective is %s", secondsText(*m.Achieved), want))
+		case m.Outcome == report.Missed:
+			wrong = append(wrong, fmt.Sprintf("%s: it took %s, and the objective is %s", m.Name, secondsText(*m.Achieved), want))
+		case m.Outcome == report.Unmeasured && r.Verdict == report.Passed:
+			wrong = append(wrong, fmt.Sprintf("%s: it is not known, and the objective is %s", m.Name, want))
+		}
+	}
+	if len(wrong) == 0 {
+		return
+	}
+	if r.Why != "" {
+		wrong = slices.Insert(wrong, 0, r.Why)
+	}
+	r.Verdict, r.Why = report.Failed, strings.Join(wrong, "; ")
+}
+
+// secondsText is a length of time as objectives and what is held against them are told:
+// so that nothing looks the same that is not.
+func secondsText(s float64) string {
+	return strconv.FormatFloat(math.Round(s*1000)/1000, 'f', -1, 64) + " s"
 }
 
 // lossWords tell in a line what was given up.
@@ -208,8 +300,12 @@ func lossWords(l *Loss) string {
 	if l.Seconds != nil {
 		parts = append(parts, time.Duration(*l.Seconds*float64(time.Second)).Round(time.Second).String()+" of writes")
 	}
-	if len(parts) == 0 {
-		return "unknown: " + l.Why
+	text := "unknown: " + l.Why
+	if len(parts) > 0 {
+		text = strings.Join(parts, ", ")
 	}
-	return strings.Join(parts, ", ")
+	if len(l.Snapshots) > 0 {
+		text += "; " + snapshotWords(l.Snapshots)
+	}
+	return text
 }
