@@ -109,6 +109,7 @@ func reportOfRun(plan *plans.Plan, s *RunStory) report.Report {
 	for _, out := range s.ShutOut {
 		r.Notes = append(r.Notes, fmt.Sprintf("shut out: %s", out.Who))
 	}
+	r.Compare()
 	return r
 }
 

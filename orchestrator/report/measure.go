@@ -11,6 +11,18 @@ const (
 	Unasked    Outcome = "no objective"
 )
 
+// Outcomes are those of both measures.
+type Outcomes struct {
+	RPO Outcome `json:"rpo"`
+	RTO Outcome `json:"rto"`
+}
+
+// Compare holds what was achieved against the objectives, for Outcomes.
+func (r *Report) Compare() {
+	m := r.Measures()
+	r.Outcomes = Outcomes{RPO: m[0].Outcome, RTO: m[1].Outcome}
+}
+
 // Measure is one objective beside what was achieved.
 type Measure struct {
 	Name      string   // RPO or RTO

@@ -40,9 +40,12 @@ type Report struct {
 	Verdict Verdict   `json:"verdict"`
 	Why     string    `json:"why,omitempty"` // what decided the verdict, in one line
 
-	Objectives Objectives        `json:"objectives"`
-	Achieved   Achieved          `json:"achieved"`
-	Versions   map[string]string `json:"versions"` // of drover, and of Ceph by site
+	Objectives Objectives `json:"objectives"`
+	Achieved   Achieved   `json:"achieved"`
+	// Outcomes are how both stand to each other: derived ([Report.Compare]), for readers
+	// of the JSON.
+	Outcomes Outcomes          `json:"outcomes,omitzero"`
+	Versions map[string]string `json:"versions"` // of drover, and of Ceph by site
 
 	Images []Image `json:"images"`
 	// MoreImages are how many images are not in Images, to save room ([Bound]).
