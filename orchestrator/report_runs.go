@@ -97,7 +97,9 @@ func reportOfRun(plan *plans.Plan, s *RunStory) report.Report {
 		}
 	}
 	for i := range s.Run.Units {
-		reportUnit(&r, s, &s.Run.Units[i], outcomes[s.Run.Units[i].Name])
+		unit := &s.Run.Units[i]
+		reportUnit(&r, s, unit, outcomes[unit.Name])
+		reportMoment(&r, s, unit, outcomes[unit.Name])
 	}
 	if s.End != nil {
 		reportRPO(&r, s)
@@ -199,6 +201,33 @@ func reportUnit(r *report.Report, s *RunStory, u *RunUnit, end *UnitReport) {
 		}
 		r.Images = append(r.Images, out)
 	}
+}
+
+// reportMoment tells of a group that came up by force that each of its images is as far
+// as it had been replayed. A hand-over brings all of each, and needs no telling.
+func reportMoment(r *report.Report, s *RunStory, u *RunUnit, end *UnitReport) {
+	whole := !slices.ContainsFunc(u.Images, func(i RunImage) bool { return i.Loss != nil && !i.Loss.Final })
+	if s.Run.Runbook != Failover || u.Group == "" || len(u.Images) < 2 || whole || end == nil || end.Outcome != UnitMoved {
+		return
+	}
+	g := report.Group{Group: u.Group, Images: len(u.Images), Moment: report.Apart}
+	var least, most *float64
+	for i := range u.Images {
+		lag := rpoOf(s.Run.Runbook, &u.Images[i])
+		if lag == nil {
+			r.Groups = append(r.Groups, g)
+			return
+		}
+		if least == nil || *lag < *least {
+			least = lag
+		}
+		if most == nil || *lag > *most {
+			most = lag
+		}
+	}
+	spread := *most - *least
+	g.SpreadSeconds = &spread
+	r.Groups = append(r.Groups, g)
 }
 
 // discardOf is what became of an image's losing copy; nil: nothing, or there was none.

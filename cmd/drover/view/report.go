@@ -52,6 +52,16 @@ func (v *Report) Table(w io.Writer, p Palette) error {
 	if err := putf(w, "  RPO %s, RTO %s\n", held(p, &m[0]), held(p, &m[1])); err != nil {
 		return err
 	}
+	if age := r.Achieved.ExposureSeconds; age != nil {
+		if err := putf(w, "  exposure %s: what the loss of %s would have cost when it began\n", measured(age), r.From); err != nil {
+			return err
+		}
+	}
+	for i := range r.Groups {
+		if err := putf(w, "  group %s: %s\n", r.Groups[i].Group, r.Groups[i].Words()); err != nil {
+			return err
+		}
+	}
 	for _, lines := range []struct {
 		head string
 		body []string
