@@ -130,14 +130,13 @@ func reportVersions(r *report.Report, s *RunStory) {
 	for site, release := range s.Run.Releases {
 		r.Versions["ceph at "+site] = release
 	}
-	switch {
-	case s.Run.Releases == nil:
+	if s.Run.Releases == nil {
 		r.Notes = append(r.Notes, "versions: it was begun by a Drover that did not record them")
-	default:
-		for _, site := range []string{s.Run.From, s.Run.To} {
-			if s.Run.Releases[site] == "" {
-				r.Notes = append(r.Notes, site+" did not answer when it was prepared: the version of its Ceph is not known")
-			}
+		return
+	}
+	for _, site := range []string{s.Run.From, s.Run.To} {
+		if s.Run.Releases[site] == "" {
+			r.Notes = append(r.Notes, site+" did not answer when it was prepared: the version of its Ceph is not known")
 		}
 	}
 }
