@@ -78,8 +78,14 @@ func reportOfRun(plan *plans.Plan, s *RunStory) report.Report {
 	default:
 		r.Notes = append(r.Notes, "objectives: its record does not tell what the plan asked for when it began")
 	}
+	final := map[string]int{}
 	for i := range s.Steps {
-		reportStep(&r, &s.Steps[i])
+		if s.Steps[i].Phase != PhaseIntent {
+			final[s.Steps[i].Step] = i
+		}
+	}
+	for i := range s.Steps {
+		reportStep(&r, &s.Steps[i], final[s.Steps[i].Step] == i)
 	}
 	outcomes := map[string]*UnitReport{}
 	if s.End != nil {
@@ -141,8 +147,9 @@ func reportVersions(r *report.Report, s *RunStory) {
 	}
 }
 
-// reportStep enters a step that has ended; those that prove something count as checks.
-func reportStep(r *report.Report, s *StepStory) {
+// reportStep enters a step that has ended; those that prove something count as checks,
+// by what the last try of each came to.
+func reportStep(r *report.Report, s *StepStory, final bool) {
 	if s.Phase == PhaseIntent {
 		return
 	}
@@ -160,7 +167,7 @@ func reportStep(r *report.Report, s *StepStory) {
 		r.Ended = s.At
 	}
 	names := map[StepKind]string{StepProve: "caught up", StepVerify: "roles", StepCompare: "same content", StepAlone: "alone"}
-	if name, isCheck := names[s.Kind]; isCheck && s.Image != nil {
+	if name, isCheck := names[s.Kind]; isCheck && final && s.Image != nil {
 		c := report.Check{Name: name, How: "builtin " + string(s.Kind), Per: plans.PerImage, Of: of, Verdict: report.Passed, Output: note, Began: began, Seconds: seconds(s.Took)}
 		if !good {
 			c.Verdict, c.Why, c.Output = report.Failed, note, ""

@@ -108,6 +108,16 @@ func TestReportsOfRuns(t *testing.T) {
 			last.Phase, last.Evidence, last.Fault = PhaseFailed, "", "paris does not answer"
 			s.Run.Left = []LeftImage{{Ref: replay.Pool{Name: "rbd"}.Image("old"), Why: "it is primary at lyon already"}}
 		}, verdict: report.Failed},
+		"switchover-resumed": {of: recordedRun(Switchover, moves...), change: func(s *RunStory) {
+			s.Who = append(s.Who, ActorStory{At: noon.Add(9 * time.Second), By: "ada@ops2", Drover: "1.3"})
+			ref := s.Run.all()[0].Ref
+			s.step(noon.Add(10*time.Second), StepProve, ref)
+			n := len(s.Steps)
+			// A first try of it has failed, before the one that is recorded.
+			first := s.Steps[n-1]
+			first.At, first.Phase, first.Evidence, first.Fault = noon.Add(3*time.Second), PhaseFailed, "", "the time is over"
+			s.Steps = append([]StepStory{first}, s.Steps[:n-2]...)
+		}, verdict: report.Passed, rpo: new(float64), rto: true},
 		"switchover-old-record": {of: recordedRun(Switchover, moves...), change: func(s *RunStory) {
 			s.Run.Drover, s.Run.Releases, s.Run.Objectives, s.Who[0].Drover = "", nil, nil, ""
 		}, verdict: report.Passed, rpo: new(float64), rto: true},
@@ -140,6 +150,9 @@ func TestReportsOfRuns(t *testing.T) {
 			r := reportOfRun(&plans.Plan{Name: "shop"}, c.of)
 			if r.Verdict != c.verdict || !strings.Contains(r.Why, c.why) {
 				t.Errorf("%s: %s", r.Verdict, r.Why)
+			}
+			if n := report.Summarize(&r).Checks.Failed; n > 0 && r.Verdict == report.Passed {
+				t.Errorf("it has passed with %d checks that failed", n)
 			}
 			if got := r.Achieved.RPOSeconds; (got == nil) != (c.rpo == nil) || got != nil && *got != *c.rpo {
 				t.Errorf("RPO %v", got)

@@ -155,3 +155,26 @@ func wantAlone(t *testing.T, text string) {
 		t.Errorf("the page loads %q\n%s", found, text)
 	}
 }
+
+// runReported looks at the report of a plan's newest run, a switchover.
+func runReported(t *testing.T, file string) {
+	t.Helper()
+	var r struct {
+		Kind     string `json:"kind"`
+		Verdict  string `json:"verdict"`
+		Achieved struct {
+			RPO *float64 `json:"rpo_seconds"`
+			RTO *float64 `json:"rto_seconds"`
+		} `json:"achieved"`
+		Versions map[string]string `json:"versions"`
+		Checks   []struct{}        `json:"checks"`
+		Steps    []struct{}        `json:"steps"`
+	}
+	said := ok(t, "report", file, "-o", "json")
+	said.decode(t, &r)
+	if r.Kind != "switchover" || r.Verdict != "passed" || r.Achieved.RPO == nil || *r.Achieved.RPO != 0 || r.Achieved.RTO == nil || *r.Achieved.RTO <= 0 ||
+		r.Versions["drover"] == "" || r.Versions["ceph at site-a"] == "" || r.Versions["ceph at site-b"] == "" || len(r.Checks) == 0 || len(r.Steps) == 0 {
+		t.Errorf("%s", said)
+	}
+	wantJUnit(t, ok(t, "report", file, "-o", "junit").stdout)
+}
