@@ -202,6 +202,9 @@ func reportUnit(r *report.Report, s *RunStory, u *RunUnit, end *UnitReport) {
 			if given.LaterUnknown() {
 				out.Lost += "; what " + given.Site + " wrote after that look is not known"
 			}
+			if given.Kept != nil {
+				out.Lost += "; it is kept: " + given.Kept.Place() + " until " + given.Kept.Until.UTC().Format(time.RFC3339)
+			}
 		case out.Verdict == report.Passed && image.Loss.final():
 			out.Lost = lossWords(image.Loss)
 		}
@@ -334,10 +337,14 @@ func lossWords(l *Loss) string {
 		parts = append(parts, sizeText(uint64(max(*l.Bytes, 0))))
 	}
 	if l.Seconds != nil {
-		parts = append(parts, time.Duration(*l.Seconds*float64(time.Second)).Round(time.Second).String()+" of writes")
+		parts = append(parts, "at most "+time.Duration(*l.Seconds*float64(time.Second)).Round(time.Second).String()+" of writes")
 	}
+	none := func(n *int64) bool { return n == nil || *n == 0 }
 	text := "unknown: " + l.Why
-	if len(parts) > 0 {
+	switch {
+	case l.Seconds != nil && *l.Seconds == 0 && none(l.Entries) && none(l.Bytes):
+		text = "nothing that is known of"
+	case len(parts) > 0:
 		text = strings.Join(parts, ", ")
 	}
 	if len(l.Snapshots) > 0 {

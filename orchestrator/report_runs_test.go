@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/plans"
 )
 
 // reports are those of all drills and runs.
@@ -106,4 +108,60 @@ func TestReportOfRefused(t *testing.T) {
 			t.Error(shown(&all[0]))
 		}
 	})
+}
+
+// TestReportsOverTime: what a disaster and the way back leave, one report each.
+func TestReportsOverTime(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, "rpo: 48h\nrunbooks: {rto: 10h}\n"+plan, 2)
+				b.world.Vanish("a")
+				time.Sleep(10 * time.Minute)
+				if _, _, err := b.immortal().start(t.Context(), failingOver(orchestrator.FailoverOptions{To: "b", Reason: "flood"}), orchestrator.RunOptions{Version: "1"}); err != nil {
+					t.Fatal(err)
+				}
+				b.must(b.world.Write("b", ref("volume-0"), 4096, []byte("later")))
+				b.world.Return("a")
+				time.Sleep(10 * time.Minute)
+				if _, r, err := b.failback(orchestrator.FailbackOptions{Reason: "a is back"}); err != nil {
+					t.Fatal(err, story(r))
+				}
+				time.Sleep(10 * time.Minute)
+				if _, _, err := b.immortal().start(t.Context(), func(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites) (*orchestrator.Prepared, error) {
+					return orchestrator.PrepareResync(ctx, plan, sites, orchestrator.ResyncOptions{Keep: "a", Scope: orchestrator.Scope{Images: []string{"volume-0"}}, Reason: "doubt", Force: true})
+				}, orchestrator.RunOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				all := b.reports()
+				if len(all) != 3 {
+					t.Fatalf("%d reports", len(all))
+				}
+				for i, want := range []struct {
+					kind        string
+					images      int
+					least, most time.Duration
+				}{
+					// Nobody knows since when the lost site had been written to. The way back
+					// discards what it held.
+					{"failover", 3, 10 * time.Minute, time.Hour},
+					{"failback", 3, 0, time.Hour},
+					{"resync", 1, 0, 0},
+				} {
+					r := &all[i]
+					rpo := r.Achieved.RPOSeconds
+					if r.Kind != want.kind || r.Verdict != report.Passed || len(r.Images) != want.images || r.Outcomes.RPO != report.Met || len(r.Checks) < want.images ||
+						rpo == nil || *rpo < want.least.Seconds() || *rpo > want.most.Seconds() || (r.Outcomes.RTO == report.Met) != (want.kind != "resync") {
+						t.Errorf("%s: %+v\n%s", r.Kind, r.Outcomes, shown(r))
+					}
+					for _, image := range r.Images {
+						// A failover leaves what it gives up where it is; the others keep it aside.
+						if kept := strings.Contains(image.Lost, "it is kept: "+image.Image+".preserved-"); image.Lost == "" || kept == (want.kind == "failover") {
+							t.Errorf("%s: said of what was given up of %s: %q", r.Kind, image.Image, image.Lost)
+						}
+					}
+				}
+			})
+		})
+	}
 }
