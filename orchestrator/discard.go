@@ -106,13 +106,15 @@ func (c *crew) discards() []Discard {
 
 // Account adds to a run's story what it has kept and discarded, as the book
 // tells by now.
-func (s *RunStory) Account(book *Book) {
+func (s *RunStory) Account(book *Book) { s.account(copiesOf(book.Entries(), s.Run.ID)) }
+
+func (s *RunStory) account(kept []Preserved) {
 	last, tried := map[string]StepPhase{}, map[string]bool{}
 	for i := range s.Steps {
 		step := &s.Steps[i]
 		last[step.Step] = step.Phase
 		tried[step.Step] = tried[step.Step] || step.Phase == PhaseIntent
 	}
-	s.Kept = copiesOf(book.Entries(), s.Run.ID)
+	s.Kept = kept
 	s.Discards = discardsOf(&s.Run, func(step string) (bool, StepPhase) { return tried[step], last[step] }, s.Kept)
 }

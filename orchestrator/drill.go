@@ -132,6 +132,8 @@ type drill struct {
 type drillUnit struct {
 	name, group, wave string
 	images            []*drillImage
+	heldBy            []string // the hooks before its group that have gone well
+	loose             bool     // one of those was left out, or has failed
 }
 
 // drillImage is one image of a drill.

@@ -19,6 +19,7 @@ func (d *drill) finish(err error) {
 	r := &d.report
 	r.Ended = d.sites.now().UTC()
 	d.measure()
+	r.Compare()
 	for k := range d.checks {
 		if c := &d.checks[k]; !c.made {
 			why := "it did not come to that"
@@ -109,9 +110,9 @@ func (d *drill) unproven() (out []string) {
 		switch {
 		case m.Outcome != report.Unmeasured:
 		case m.Name == "RPO":
-			out = append(out, "RPO: it is not known of when the data of every image are, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+			out = append(out, "RPO: it is not known of when the data of every image are, and the objective is "+secondsText(m.Objective))
 		case d.green.IsZero() || len(d.wrong()) == 0:
-			out = append(out, "RTO: not every check is green, and the objective is "+fmt.Sprintf("%.0f s", m.Objective))
+			out = append(out, "RTO: not every check is green, and the objective is "+secondsText(m.Objective))
 		}
 	}
 	return append(out, d.leftWords()...)
@@ -157,10 +158,10 @@ func (d *drill) wrong() (out []string) {
 	}
 	count(n, "check is not green", "checks are not green", first)
 	if got, want := r.Achieved.RPOSeconds, r.Objectives.RPOSeconds; got != nil && want > 0 && *got > want {
-		out = append(out, fmt.Sprintf("RPO: the data were %.0f s old, and the objective is %.0f s", *got, want))
+		out = append(out, fmt.Sprintf("RPO: the data were %s old, and the objective is %s", secondsText(*got), secondsText(want)))
 	}
 	if got, want := r.Achieved.RTOSeconds, r.Objectives.RTOSeconds; got != nil && want > 0 && *got > want {
-		out = append(out, fmt.Sprintf("RTO: the last check was green after %.0f s, and the objective is %.0f s", *got, want))
+		out = append(out, fmt.Sprintf("RTO: the last check was green after %s, and the objective is %s", secondsText(*got), secondsText(want)))
 	}
 	return out
 }

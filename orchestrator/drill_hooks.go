@@ -101,6 +101,7 @@ func (d *drill) hooks(ctx context.Context, when, of string, units []*drillUnit) 
 // hook carries out one hook. The error is of one whose failure ends what it is for.
 func (d *drill) hook(ctx context.Context, h *plans.Hook, when, of string, units []*drillUnit) error {
 	if h.Manual != "" {
+		units[0].loose = units[0].loose || when == plans.BeforeGroup
 		d.notef("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
 		return nil
 	}
@@ -109,9 +110,13 @@ func (d *drill) hook(ctx context.Context, h *plans.Hook, when, of string, units 
 		result, err := runHook(ctx, h, facts)
 		return lastLine(result.Output), err
 	})
-	if err != nil && h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil {
+	switch {
+	case err != nil && h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil:
+		units[0].loose = units[0].loose || when == plans.BeforeGroup
 		d.notef("%v", err)
 		return nil
+	case err == nil && when == plans.BeforeGroup:
+		units[0].heldBy = append(units[0].heldBy, h.Name)
 	}
 	return err
 }

@@ -32,10 +32,8 @@ func (d *drill) prepare(ctx context.Context) error {
 	if err := d.direction(obs, stands); err != nil {
 		return err
 	}
-	for i := range obs.Sites {
-		if obs.Sites[i].Fault == nil {
-			d.report.Versions["ceph at "+obs.Sites[i].Name] = obs.Sites[i].Identity.Release
-		}
+	for site, release := range obs.releases() {
+		d.report.Versions["ceph at "+site] = release
 	}
 	var c checks
 	d.checkSecondary(&c, obs)
@@ -218,6 +216,7 @@ func (d *drill) assemble(obs *Observation, stands []stand) {
 		}
 	}
 	d.report.Objectives.RPOSeconds = seconds(objective)
+	d.exposure()
 	d.planChecks()
 	d.total = len(d.units) + len(d.checks)
 }
@@ -235,10 +234,39 @@ func (d *drill) image(s *stand, unit RunUnit) *drillImage {
 			i.target.at[e.Site] = *e.Image
 		}
 	}
-	d.report.Images = append(d.report.Images, report.Image{
-		Image: ref.String(), Mode: string(s.mode), Group: unit.Group, Wave: unit.Wave, Bytes: i.target.at[d.to].Size,
-	})
+	one := report.Image{Image: ref.String(), Mode: string(s.mode), Group: unit.Group, Wave: unit.Wave, Bytes: i.target.at[d.to].Size}
+	if copied := s.copyAt(d.to); copied != nil && copied.Lag.Seconds != nil {
+		age := seconds(*copied.Lag.Seconds)
+		one.ExposureSeconds = &age
+	}
+	d.report.Images = append(d.report.Images, one)
 	return i
+}
+
+// exposure tells what the loss of the primary would have cost just before the drill,
+// which has newer data brought over than there are otherwise.
+func (d *drill) exposure() {
+	r := &d.report
+	var (
+		worst   *float64
+		unknown []string
+	)
+	for i := range r.Images {
+		switch age := r.Images[i].ExposureSeconds; {
+		case age == nil:
+			unknown = append(unknown, r.Images[i].Image)
+		case worst == nil || *age > *worst:
+			worst = age
+		}
+	}
+	if len(unknown) > 0 {
+		d.notef("exposure: how old the data were that %s held when the drill began is not known of %s, the first: %s", d.to, plural(uint64(len(unknown)), "image", "images"), unknown[0])
+		return
+	}
+	r.Achieved.ExposureSeconds = worst
+	if want := r.Objectives.RPOSeconds; worst != nil && want > 0 && *worst > want {
+		d.notef("exposure: had %s been lost when the drill began, %s of writes would have been, and the objective is %s", d.from, secondsText(*worst), secondsText(want))
+	}
 }
 
 // unfit is why an image could not serve at the secondary now; "" where it could.

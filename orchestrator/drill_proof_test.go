@@ -225,3 +225,28 @@ func TestDrillAdvance(t *testing.T) {
 		}
 	})
 }
+
+// TestDrillMissesObjectives: a drill of which every check is green has failed all the
+// same where it took longer, or its data were older, than the plan asks for.
+func TestDrillMissesObjectives(t *testing.T) {
+	for name, c := range map[string]struct{ plan, why string }{
+		"rpo": {"rpo: 2s\n" + twoWay, "RPO: the data were "},
+		"rto": {twoWay + "\ndrills: [{name: nightly, rto: 2s}]\n", "RTO: the last check was green after "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, c.plan, 1)
+				p := b.immortal()
+				p.meanwhile(func(int64, sim.Call) { time.Sleep(time.Second) })
+				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+				if !errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Failed || !strings.HasPrefix(r.Why, c.why) {
+					t.Fatalf("%v\n%s", err, shown(r))
+				}
+				missed := map[string]report.Outcome{"rpo": r.Outcomes.RPO, "rto": r.Outcomes.RTO}[name]
+				if green := report.Summarize(r); missed != report.Missed || green.Checks.Failed+green.Images.Failed > 0 {
+					t.Errorf("%+v\n%s", r.Outcomes, shown(r))
+				}
+			})
+		})
+	}
+}

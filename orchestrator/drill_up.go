@@ -73,10 +73,25 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 			return name, nil
 		})
 	})
-	if err == nil && len(u.images) > 1 {
-		d.notef("the snapshots of group %s were taken within %v of each other; hooks before-group and after-group can hold its writers back meanwhile", u.group, time.Since(began).Round(time.Millisecond))
+	if err == nil {
+		spread := seconds(time.Since(began))
+		d.moment(u, &spread)
 	}
 	return err
+}
+
+// moment notes whether what is brought up of a group is of one moment.
+func (d *drill) moment(u *drillUnit, spread *float64) {
+	if len(u.images) < 2 {
+		return
+	}
+	g := report.Group{Group: u.group, Images: len(u.images), Moment: report.Apart, SpreadSeconds: spread}
+	if len(u.heldBy) > 0 && !u.loose && !d.lost {
+		g.Moment, g.HeldBy = report.OneMoment, u.heldBy
+	}
+	d.made.Lock()
+	defer d.made.Unlock()
+	d.report.Groups = append(d.report.Groups, g)
 }
 
 // clone awaits an image's snapshot at the secondary, and clones it.
@@ -138,9 +153,35 @@ func (d *drill) ready(i *drillImage) {
 // copyUnit brings a unit up while its primary is away: nobody can take a snapshot of
 // a copy that is not primary, so that what it holds is copied.
 func (d *drill) copyUnit(ctx context.Context, u *drillUnit) error {
-	return d.eachImage(ctx, u, func(i *drillImage) error {
+	err := d.eachImage(ctx, u, func(i *drillImage) error {
 		return d.timed("copy", i.ref.String(), d.to, func() (string, error) { return d.copyImage(ctx, i) })
 	})
+	if err == nil {
+		d.moment(u, d.takenApart(u))
+	}
+	return err
+}
+
+// takenApart is how far apart the data of a unit's images are; nil: of one of them it is
+// not known when they are of.
+func (d *drill) takenApart(u *drillUnit) *float64 {
+	d.made.Lock()
+	defer d.made.Unlock()
+	var first, last time.Time
+	for _, i := range u.images {
+		taken := d.report.Images[i.at].Taken
+		if taken == nil {
+			return nil
+		}
+		if first.IsZero() || taken.Before(first) {
+			first = *taken
+		}
+		if taken.After(last) {
+			last = *taken
+		}
+	}
+	spread := seconds(last.Sub(first))
+	return &spread
 }
 
 // heldSince is a moment of which a copy whose primary is away holds all, by the

@@ -44,6 +44,7 @@ func PrepareFailback(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 		return nil, err
 	}
 	p := &Prepared{book: book, Run: newRun(plan, book.now(), Failback, from, to, o.Reason)}
+	p.Run.Releases = obs.releases()
 	p.Run.Fence, p.Run.Verify = o.Fence, o.Verify
 	var c checks
 	checkSites(&c, plan, obs, from, to)

@@ -39,6 +39,7 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 		return nil, err
 	}
 	p := &Prepared{book: book, Run: newRun(plan, book.now(), Failover, from, to, o.Reason)}
+	p.Run.Releases = obs.releases()
 	p.Run.Unfenced, p.Run.LeaveDaemon = o.Unfenced, o.LeaveDaemon
 	p.Run.Answered = answers(obs, from)
 	p.Probes = probes(ctx, plan, sites, obs, from, to)

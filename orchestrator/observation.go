@@ -122,6 +122,17 @@ func faultOf(err error) *Fault {
 	return &Fault{What: err.Error(), Err: err}
 }
 
+// releases are those of Ceph at the sites that answer and tell.
+func (o *Observation) releases() map[string]string {
+	out := map[string]string{}
+	for i := range o.Sites {
+		if s := &o.Sites[i]; s.Fault == nil && s.Identity.Release != "" {
+			out[s.Name] = s.Identity.Release
+		}
+	}
+	return out
+}
+
 // Site returns what a site said, or nil.
 func (o *Observation) Site(name string) *SiteObservation {
 	for i := range o.Sites {

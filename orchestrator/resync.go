@@ -58,6 +58,7 @@ func PrepareResync(ctx context.Context, plan *plans.Plan, sites *Sites, o Resync
 		return nil, err
 	}
 	p := &Prepared{book: book, Run: newRun(plan, book.now(), Resync, loser, o.Keep, o.Reason)}
+	p.Run.Releases = obs.releases()
 	p.Run.Fence, p.Run.Verify = o.Fence, !o.NoVerify
 	var c checks
 	checkSites(&c, plan, obs, loser, o.Keep)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
@@ -61,6 +62,14 @@ type Run struct {
 	Left []LeftImage `json:"left,omitempty"`
 	// Follows is the run that this one is a stage of.
 	Follows string `json:"follows,omitempty"`
+	// Drover is the version of the Drover that has begun it or, in a later record of
+	// the run, that has taken it up. It is empty, and the two that follow are nil, in
+	// records of a Drover that did not write them.
+	Drover string `json:"drover,omitempty"`
+	// Releases are those of Ceph at the sites that answered when it was prepared.
+	Releases map[string]string `json:"releases,omitempty"`
+	// Objectives are what the plan asked for when it began.
+	Objectives *report.Objectives `json:"objectives,omitempty"`
 }
 
 // RunUnit is what moves as one: a group, or an image that is in none.
@@ -97,6 +106,22 @@ func newRunID(book Runbook, now time.Time) string {
 	var tail [2]byte
 	_, _ = rand.Read(tail[:]) // never fails (crypto/rand)
 	return fmt.Sprintf("%s-%s-%s", book, now.UTC().Format("20060102T150405Z"), hex.EncodeToString(tail[:]))
+}
+
+// objectives are what a plan asks of the run: the strictest RPO of its images, and how
+// long it may take until they serve. A resync interrupts no service.
+func (r *Run) objectives(plan *plans.Plan) *report.Objectives {
+	var o report.Objectives
+	for _, ref := range r.images() {
+		rpo := seconds(plan.RPOFor(plan.Pool(ref.Pool.Name, ref.Namespace), ref.Name).Std())
+		if rpo > 0 && (o.RPOSeconds == 0 || rpo < o.RPOSeconds) {
+			o.RPOSeconds = rpo
+		}
+	}
+	if r.Runbook != Resync {
+		o.RTOSeconds = seconds(plan.Runbooks.RTO.Std())
+	}
+	return &o
 }
 
 // images are all images of the run.

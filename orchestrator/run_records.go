@@ -36,6 +36,8 @@ type StepStory struct {
 type ActorStory struct {
 	At time.Time `json:"at"`
 	By string    `json:"by"`
+	// Drover is its version; "": the record does not tell.
+	Drover string `json:"drover,omitempty"`
 }
 
 // Outcome is how the run ended; "" while it is not over.
@@ -58,11 +60,11 @@ func Runs(book *Book) []RunStory {
 			}
 			if at, known := index[run.ID]; known {
 				// Taken up again by another process.
-				stories[at].Who = append(stories[at].Who, ActorStory{At: e.At, By: e.By})
+				stories[at].Who = append(stories[at].Who, ActorStory{At: e.At, By: e.By, Drover: run.Drover})
 				continue
 			}
 			index[run.ID] = len(stories)
-			stories = append(stories, RunStory{Run: run, Who: []ActorStory{{At: e.At, By: e.By}}})
+			stories = append(stories, RunStory{Run: run, Who: []ActorStory{{At: e.At, By: e.By, Drover: run.Drover}}})
 		}
 	}
 	for _, e := range book.Entries() {

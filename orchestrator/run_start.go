@@ -27,6 +27,8 @@ type RunOptions struct {
 	Unfenced string
 	// Hooks: see [UnfinishedHooks].
 	Hooks UnfinishedHooks
+	// Version is that of this Drover, for the report.
+	Version string
 	// Progress is told what happens, from one goroutine; may be nil.
 	Progress func(RunEvent)
 }
@@ -42,6 +44,7 @@ func Start(ctx context.Context, plan *plans.Plan, sites *Sites, p *Prepared, o R
 	if len(p.Run.Units) == 0 {
 		return &RunReport{Run: p.Run, Outcome: RunDone, Ended: sites.now().UTC()}, nil
 	}
+	p.Run.Drover, p.Run.Objectives = o.Version, p.Run.objectives(plan)
 	r := &running{plan: plan, sites: sites, book: p.book, run: &p.Run, options: o}
 	return r.carryOut(ctx)
 }
@@ -79,6 +82,7 @@ func Resume(ctx context.Context, plan *plans.Plan, sites *Sites, id string, o Ru
 			Hint: "drover runs end FILE " + s.Run.ID + " --reason TEXT, then drover switchover FILE; or drover runs resume FILE " + s.Run.ID + ", without --yes, asks for the word again",
 		}
 	}
+	s.Run.Drover = o.Version
 	r := &running{plan: plan, sites: sites, book: book, run: &s.Run, options: o, resumed: true}
 	return r.carryOut(ctx)
 }

@@ -41,6 +41,7 @@ func PrepareSwitchover(ctx context.Context, plan *plans.Plan, sites *Sites, o Sw
 		return nil, err
 	}
 	p := &Prepared{book: book, Run: newRun(plan, book.now(), Switchover, from, to, o.Reason)}
+	p.Run.Releases = obs.releases()
 	p.Run.Fence = o.Fence
 	var c checks
 	checkSites(&c, plan, obs, from, to)

@@ -9,6 +9,7 @@ type Runbooks struct {
 	Approval     Duration `yaml:"approval" default:"15m" is:"positive" doc:"how long a person's approval is good for"`
 	Reverse      Reverse  `yaml:"reverse" enum:"refuse,allow" default:"refuse" doc:"whether a runbook may set up the reverse direction, the daemon at the old primary included (direction: one-way)"`
 	MinFree      Percent  `yaml:"min_free" default:"10%" doc:"room that must be left in the target pool, 0% to 90%"`
+	RTO          Duration `yaml:"rto" doc:"objective: time until a switchover, failover or failback is over (0: no objective); a drill has its own"`
 	Probes       []Probe  `yaml:"probes" doc:"vantage points from which the old site is looked at in a failover"`
 }
 

@@ -190,7 +190,7 @@ func (s *session) checkApproved(p *orchestrator.Prepared, book runbook, flags ru
 func (s *session) carryOut(ctx context.Context, start func(o orchestrator.RunOptions) (*orchestrator.RunReport, error)) error {
 	drawn := isTerminal(s.err) && s.getenv("TERM") != "dumb"
 	progress := view.NewRunProgress(s.err, drawn, s.errPalette(), func() int { return columns(s.err) }, s.file)
-	report, err := start(orchestrator.RunOptions{Insist: insisted(ctx), Progress: func(e orchestrator.RunEvent) {
+	report, err := start(orchestrator.RunOptions{Insist: insisted(ctx), Version: version, Progress: func(e orchestrator.RunEvent) {
 		s.log.DebugContext(ctx, "run", runAttrs(e)...)
 		progress.Tell(e)
 	}})

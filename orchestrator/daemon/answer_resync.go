@@ -50,7 +50,7 @@ func (g *guard) keep(desk *alert.Desk, p notify.Press) (string, error) {
 		var report *orchestrator.RunReport
 		err := errors.New("a fault of the program: see the log of the daemon")
 		g.contain(func() {
-			report, err = orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true})
+			report, err = orchestrator.Start(ctx, g.plan, sites, prepared, orchestrator.RunOptions{Word: true, Version: g.o.Version})
 		})
 		outcome := "not begun"
 		if report != nil {

@@ -81,6 +81,7 @@ func (b *binding) ways() []func() {
 		b.badChecks,
 		func() { b.cutTexts(tinyText) },
 		func() { b.dropImages(func(*Image) bool { return true }) },
+		b.groups,
 		b.notes,
 		b.left,
 		b.rest,
@@ -356,6 +357,17 @@ func (b *binding) cutTexts(limit int) {
 	if cut > 0 {
 		b.sayf("%s are cut to %d bytes", many(cut, "text"), limit)
 	}
+}
+
+func (b *binding) groups() {
+	all := b.r.Groups
+	if len(all) == 0 {
+		return
+	}
+	b.most(0, len(all), func(n int) {
+		b.r.Groups = all[:n:n]
+		b.sayf("%s are not listed", many(len(all)-n, "group"))
+	})
 }
 
 func (b *binding) notes() {

@@ -102,6 +102,9 @@ func TestBoundOfWhatIsAllWrong(t *testing.T) {
 	for i := range r.Images {
 		r.Images[i].Verdict, r.Images[i].Lost = report.Failed, "all of it"
 	}
+	for i := range 400 {
+		r.Groups = append(r.Groups, report.Group{Group: fmt.Sprintf("group-%d", i), Images: 2, Moment: report.Apart})
+	}
 	for i := range 900 {
 		r.Left = append(r.Left, fmt.Sprintf("lyon: drills/clone-%d", i))
 	}

@@ -47,6 +47,7 @@ type page struct {
 	Images, GoodImages               []pageImage
 	ImageCount, GoodImageCount       string
 	MoreImages                       string
+	Groups                           []pageGroup
 	Checks, GoodChecks               []pageCheck
 	CheckCount, GoodCheckCount       string
 	Versions                         []pageFact
@@ -64,6 +65,8 @@ type pageImage struct {
 	Image, Verdict, Mark, Class, Mode, Group, Wave, Taken, RPO, Clone, Size, Why string
 }
 
+type pageGroup struct{ Name, Images, Words string }
+
 type pageCheck struct {
 	Name, Of, How, Verdict, Mark, Class, From, Took, Why, Output, Lines string
 	Open                                                                bool
@@ -76,7 +79,7 @@ func newPage(r *Report, past []Summary) *page {
 	for _, f := range r.facts() {
 		p.Facts = append(p.Facts, pageFact{strings.ToUpper(f.name[:1]) + f.name[1:], f.value})
 	}
-	for _, m := range r.Measures() {
+	for _, m := range r.shown() {
 		one := pageMeasure{Name: m.Name, Means: m.Means, Asked: m.asked(), Achieved: spanOf(m.Achieved), Outcome: string(m.Outcome)}
 		one.Mark, one.Class = look(m.verdict())
 		p.Measures = append(p.Measures, one)
@@ -85,6 +88,10 @@ func newPage(r *Report, past []Summary) *page {
 	p.course(r)
 	p.past(r, past)
 	p.images(r)
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		p.Groups = append(p.Groups, pageGroup{line(g.Group), fmt.Sprint(g.Images), g.Words()})
+	}
 	p.checks(r)
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		p.Versions = append(p.Versions, pageFact{line(name), line(r.Versions[name])})

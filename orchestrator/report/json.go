@@ -46,6 +46,7 @@ func complete(r *Report) *Report {
 	if c.Versions == nil {
 		c.Versions = map[string]string{}
 	}
+	c.Compare()
 	return &c
 }
 

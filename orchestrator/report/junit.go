@@ -149,6 +149,11 @@ func (m *Measure) verdict() Verdict {
 		return Passed
 	case Missed:
 		return Failed
+	case Within:
+		return Passed
+	case Beyond:
+		return Aborted
+	case Unmeasured, Unasked:
 	}
 	return Skipped
 }
@@ -182,6 +187,13 @@ func junitProperties(r *Report) []junitProperty {
 		if m.Achieved != nil {
 			add(m.Name+" achieved in seconds", junitTime(*m.Achieved))
 		}
+	}
+	if m, ok := r.exposure(); ok {
+		add("exposure in seconds", junitTime(*m.Achieved))
+		add("exposure", m.words()+": "+string(m.Outcome))
+	}
+	for i := range r.Groups {
+		add("group "+line(r.Groups[i].Group), r.Groups[i].Words())
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		add("version of "+name, r.Versions[name])

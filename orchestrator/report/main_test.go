@@ -61,9 +61,13 @@ func drill() *report.Report {
 		From: "paris", To: "lyon", By: "drover@ops1", Trigger: "schedule", Began: night, Ended: at(212.4), Verdict: report.Passed,
 		Why:        "all 8 checks are green, RPO and RTO are within the objectives",
 		Objectives: report.Objectives{RPOSeconds: 300, RTOSeconds: 240},
-		Achieved:   report.Achieved{RPOSeconds: ptr(41.2), RTOSeconds: ptr(187.25)},
-		Versions:   map[string]string{"drover": "0.6.0", "paris": "ceph 18.2.4 reef", "lyon": "ceph 17.2.7 quincy"},
-		Notes:      []string{"xfs_repair is not installed on ops1: xfs was not checked"},
+		Achieved:   report.Achieved{RPOSeconds: ptr(41.2), RTOSeconds: ptr(187.25), ExposureSeconds: ptr(95.5)},
+		Groups: []report.Group{
+			{Group: "pg", Images: 2, Moment: report.OneMoment, HeldBy: []string{"freeze", "pause-queue"}, SpreadSeconds: ptr(0.034)},
+			{Group: "web", Images: 3, Moment: report.Apart, SpreadSeconds: ptr(1.25)},
+		},
+		Versions: map[string]string{"drover": "0.6.0", "paris": "ceph 18.2.4 reef", "lyon": "ceph 17.2.7 quincy"},
+		Notes:    []string{"xfs_repair is not installed on ops1: xfs was not checked"},
 	}
 	for i, name := range []string{"pg_data", "pg_wal", "web-1", "web-2"} {
 		image, begin := "rbd/"+name, 3+float64(i)*1.5
@@ -100,7 +104,8 @@ func drill() *report.Report {
 func failedDrill() *report.Report {
 	r := drill()
 	r.ID, r.Verdict, r.Why = "drill-20260914-020000-bad1", report.Failed, "check content of rbd/web-2 failed, and RTO 5 min 12 s misses 4 min"
-	r.Achieved.RTOSeconds = ptr(312.0)
+	r.Achieved.RTOSeconds, r.Achieved.ExposureSeconds = ptr(312.0), ptr(400.0)
+	r.Groups = []report.Group{{Group: "pg", Images: 2, Moment: report.Apart}}
 	r.Ended = at(330)
 	r.Images[3].Verdict, r.Images[3].Why = report.Failed, "the clone differs from the primary's snapshot"
 	c := &r.Checks[6]
@@ -119,7 +124,7 @@ func failedDrill() *report.Report {
 func abortedDrill() *report.Report {
 	r := drill()
 	r.ID, r.Verdict, r.Why, r.Ended = "drill-20260914-020000-ab07", report.Aborted, "failover run-9c began: the drill was swept", at(21)
-	r.Achieved, r.Checks, r.Steps, r.Notes = report.Achieved{}, nil, r.Steps[:2], nil
+	r.Achieved, r.Checks, r.Steps, r.Notes, r.Groups = report.Achieved{}, nil, r.Steps[:2], nil, nil
 	r.Steps[1].Seconds, r.Steps[1].OK, r.Steps[1].Note = 17, false, "given up: another run wants the images"
 	for i := range r.Images {
 		r.Images[i] = report.Image{Image: r.Images[i].Image, Verdict: report.Skipped, Why: "not brought up"}
@@ -184,6 +189,7 @@ func hostile() *report.Report {
 	r.ID, r.Kind, r.Name, r.Plan, r.Fingerprint, r.From, r.To, r.By, r.Trigger, r.Reason, r.Why = evil, evil, evil, evil, evil, evil, evil, evil, evil, evil, evil
 	r.Versions = map[string]string{evil: evil}
 	r.Notes, r.Left = []string{evil}, []string{evil}
+	r.Groups = []report.Group{{Group: evil, Images: 2, Moment: report.OneMoment, HeldBy: []string{evil, evil}}}
 	for i := range r.Images {
 		v := &r.Images[i]
 		v.Image, v.Mode, v.Group, v.Wave, v.Why, v.Clone, v.Lost = evil, evil, evil, evil, evil, evil, evil

@@ -21,6 +21,7 @@ func Markdown(w io.Writer, r *Report) error {
 	m.objectives(r)
 	m.list("What could not be cleaned up", r.Left)
 	m.images(r)
+	m.groups(r)
 	m.checks(r)
 	m.phases(r)
 	m.versions(r)
@@ -90,7 +91,7 @@ func (c Counts) words() string {
 func (m *markdown) objectives(r *Report) {
 	m.sayf("\n## Objectives\n")
 	m.table("measure", "objective", "achieved", "outcome", "meaning")
-	for _, x := range r.Measures() {
+	for _, x := range r.shown() {
 		m.row(x.Name, x.asked(), spanOf(x.Achieved), string(x.Outcome), x.Means)
 	}
 }
@@ -116,6 +117,18 @@ func (m *markdown) images(r *Report) {
 	}
 	if more.All() > 0 {
 		m.sayf("\nMore images, not listed here: %s.", more.words())
+	}
+}
+
+func (m *markdown) groups(r *Report) {
+	if len(r.Groups) == 0 {
+		return
+	}
+	m.sayf("\n## Groups\n")
+	m.table("group", "images", "whether their data are of one moment")
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		m.row(g.Group, fmt.Sprint(g.Images), g.Words())
 	}
 }
 

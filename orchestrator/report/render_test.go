@@ -100,3 +100,28 @@ func TestMeasures(t *testing.T) {
 		}
 	}
 }
+
+// TestMissedIsSaid: what misses its objectives says so in every format, though every
+// image and every check has passed.
+func TestMissedIsSaid(t *testing.T) {
+	r := drill()
+	r.Achieved = report.Achieved{RPOSeconds: ptr(300.2), RTOSeconds: nil}
+	r.Verdict, r.Why = report.Failed, "RPO: the data were 300.2 s old, and the objective is 300 s"
+	for f, want := range map[report.Format][]string{
+		report.FormatJSON:     {`"outcomes": {`, `"rpo": "missed"`, `"rto": "not measured"`, `"verdict": "failed"`},
+		report.FormatMarkdown: {"nightly of plan shop: failed", "| missed |", "| not measured |", "the data were 300.2 s old"},
+		report.FormatJUnit:    {`failures="2"`, `<failure type="failed" message="5 min; the objective is 5 min">`, `<failure type="failed" message="RPO: the data`},
+		report.FormatHTML:     {"✗ failed", "✗ missed", "– not measured", "the data were 300.2 s old"},
+	} {
+		text := rendered(t, f, r, nil)
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s does not say %q:\n%s", f, w, text)
+			}
+		}
+	}
+	read, err := report.Parse([]byte(rendered(t, report.FormatJSON, r, nil)))
+	if err != nil || read.Outcomes != (report.Outcomes{RPO: report.Missed, RTO: report.Unmeasured}) {
+		t.Errorf("%v, %+v", err, read)
+	}
+}

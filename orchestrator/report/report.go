@@ -40,13 +40,20 @@ type Report struct {
 	Verdict Verdict   `json:"verdict"`
 	Why     string    `json:"why,omitempty"` // what decided the verdict, in one line
 
-	Objectives Objectives        `json:"objectives"`
-	Achieved   Achieved          `json:"achieved"`
-	Versions   map[string]string `json:"versions"` // of drover, and of Ceph by site
+	Objectives Objectives `json:"objectives"`
+	Achieved   Achieved   `json:"achieved"`
+	// Outcomes are how both stand to each other: derived ([Report.Compare]), for readers
+	// of the JSON.
+	Outcomes Outcomes          `json:"outcomes,omitzero"`
+	Versions map[string]string `json:"versions"` // of drover, and of Ceph by site
 
 	Images []Image `json:"images"`
 	// MoreImages are how many images are not in Images, to save room ([Bound]).
 	MoreImages Counts `json:"more_images,omitzero"`
+
+	// Groups tell of each group of several images whether what was brought up of them
+	// is of one moment.
+	Groups []Group `json:"groups,omitempty"`
 
 	Checks []Check  `json:"checks"`
 	Steps  []Step   `json:"steps"`
@@ -77,6 +84,10 @@ type Achieved struct {
 	RPOSeconds *float64 `json:"rpo_seconds,omitempty"`
 	// RTOSeconds is from the beginning until the last check was green.
 	RTOSeconds *float64 `json:"rto_seconds,omitempty"`
+	// ExposureSeconds is, of a drill, the age of the oldest data that the other site
+	// held when it began: what the loss of the primary would have cost just then. The
+	// RPO is of what the drill itself has had brought over.
+	ExposureSeconds *float64 `json:"exposure_seconds,omitempty"`
 }
 
 // Image is one image of a report.
@@ -91,8 +102,10 @@ type Image struct {
 	Taken      *time.Time `json:"taken,omitempty"` // the moment of which the data are
 	Up         *time.Time `json:"up,omitempty"`    // when they could be used
 	RPOSeconds *float64   `json:"rpo_seconds,omitempty"`
-	Clone      string     `json:"clone,omitempty"` // what was brought up of it
-	Bytes      uint64     `json:"bytes,omitempty"` // its size
+	// ExposureSeconds: see [Achieved].
+	ExposureSeconds *float64 `json:"exposure_seconds,omitempty"`
+	Clone           string   `json:"clone,omitempty"` // what was brought up of it
+	Bytes           uint64   `json:"bytes,omitempty"` // its size
 	// Lost is what a failover, failback or resync gave up, in words.
 	Lost string `json:"lost,omitempty"`
 }

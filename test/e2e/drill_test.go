@@ -133,6 +133,7 @@ func TestDrill(t *testing.T) {
 	if verdict, why := r.check(t, "clean", "rbd/files"); verdict != "passed" || !strings.Contains(why, "ext") {
 		t.Errorf("the file system: %s %s", verdict, why)
 	}
+	drillReported(t, file, r.ID)
 	wantNoDrill(t, images, a, b)
 	for image := range images {
 		wantReplaying(t, b, image)

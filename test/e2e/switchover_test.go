@@ -65,6 +65,8 @@ func TestSwitchover(t *testing.T) {
 	wantRole(t, a, "rbd/journal-6", false, "journal")
 	before["rbd/journal-6"] = digest(t, a, "rbd/journal-6")
 
+	runReported(t, file)
+
 	// The rest follows: written to until just before.
 	for _, image := range []string{"rbd/journal-0", "rbd/snapshot-0", "rbd/journal-1", "rbd/snapshot-3"} {
 		if err := scribble(t, a, image); err != nil {

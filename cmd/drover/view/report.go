@@ -48,8 +48,19 @@ func (v *Report) Table(w io.Writer, p Palette) error {
 	if err := putf(w, "  %s -> %s, begun %s, took %s\n", r.From, r.To, stamp(r.Began), Span(r.Ended.Sub(r.Began))); err != nil {
 		return err
 	}
-	if err := putf(w, "  RPO %s, RTO %s\n", measured(r.Achieved.RPOSeconds, r.Objectives.RPOSeconds), measured(r.Achieved.RTOSeconds, r.Objectives.RTOSeconds)); err != nil {
+	m := r.Measures()
+	if err := putf(w, "  RPO %s, RTO %s\n", held(p, &m[0]), held(p, &m[1])); err != nil {
 		return err
+	}
+	if age := r.Achieved.ExposureSeconds; age != nil {
+		if err := putf(w, "  exposure %s: what the loss of %s would have cost when it began\n", measured(age), r.From); err != nil {
+			return err
+		}
+	}
+	for i := range r.Groups {
+		if err := putf(w, "  group %s: %s\n", r.Groups[i].Group, r.Groups[i].Words()); err != nil {
+			return err
+		}
 	}
 	for _, lines := range []struct {
 		head string
@@ -103,16 +114,24 @@ func (v *Report) lists(w io.Writer, p Palette) error {
 	return g.write(w, p)
 }
 
-// measured words what was achieved, beside its objective.
-func measured(got *float64, want float64) string {
-	text := "not measured"
-	if got != nil {
-		text = Span(time.Duration(*got * float64(time.Second)))
+// held words what was achieved, beside its objective.
+func held(p Palette, m *report.Measure) string {
+	text := measured(m.Achieved)
+	if m.Objective <= 0 {
+		return text
 	}
-	if want > 0 {
-		text += " (objective " + Span(time.Duration(want*float64(time.Second))) + ")"
+	if m.Outcome == report.Missed {
+		text = p.Bad("missed: " + text)
 	}
-	return text
+	return text + " (objective " + Span(time.Duration(m.Objective*float64(time.Second))) + ")"
+}
+
+// measured words what was achieved.
+func measured(got *float64) string {
+	if got == nil {
+		return "not measured"
+	}
+	return Span(time.Duration(*got * float64(time.Second)))
 }
 
 // Reports is what `drover drill history` and `drover report list` say.
@@ -141,10 +160,20 @@ func (v *Reports) Table(w io.Writer, p Palette) error {
 		r := &v.Reports[i]
 		g.rows = append(g.rows, []string{
 			r.ID, r.Name, stamp(r.Began), Span(time.Duration(r.Seconds * float64(time.Second))), string(r.Verdict),
-			measured(r.Achieved.RPOSeconds, 0), measured(r.Achieved.RTOSeconds, 0), fmt.Sprint(r.Images.All()), oneLine(r.Why),
+			reached(r, 0), reached(r, 1), fmt.Sprint(r.Images.All()), oneLine(r.Why),
 		})
 	}
 	return g.write(w, p)
+}
+
+// reached words what a report of a list achieved; that it missed its objective, too.
+func reached(s *report.Summary, which int) string {
+	m := s.Measures()[which]
+	text := measured(m.Achieved)
+	if m.Outcome == report.Missed {
+		text += " (missed)"
+	}
+	return text
 }
 
 // Swept is what `drover drill sweep` says.
