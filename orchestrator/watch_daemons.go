@@ -189,6 +189,12 @@ func needed(report *StatusReport, name string, died bool) bool {
 	})
 }
 
+// onlyActing are the signals that only a watch finds that acts.
+var onlyActing = []string{
+	SignalReplayStuck, SignalJournalHeld, SignalDrift, SignalConvergeFailed, SignalCopiesDiffer, SignalUnverified,
+	SignalDrillFailed, SignalDrillOverdue, SignalDrillLeft,
+}
+
 // unjudged are the signals, of daemons above all, of which nothing can be told yet:
 // what an earlier watch has told of them is not over.
 func (w *Watch) unjudged(t *tenure) []alert.Unseen {
@@ -197,8 +203,9 @@ func (w *Watch) unjudged(t *tenure) []alert.Unseen {
 	if t != nil {
 		keepers = t.keepers
 	} else {
-		// Who only looks does not know what was verified.
-		out = append(out, alert.Unseen{Codes: []string{SignalCopiesDiffer, SignalUnverified}})
+		// Who only looks neither compares checks with each other nor knows what was verified,
+		// drilled or repaired.
+		out = append(out, alert.Unseen{Codes: onlyActing})
 	}
 	for _, k := range keepers {
 		u := alert.Unseen{Site: k.site}

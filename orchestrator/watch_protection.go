@@ -118,11 +118,12 @@ func (g *guard) step(image *ImageStatus, to Protection, why string, changes *[]P
 		g.machines[image.Ref] = m
 	}
 	move := func(to Protection, event ProtectionEvent) {
-		from := m.State()
+		from, why := m.State(), why
 		if !m.Can(event) || m.Fire(event) != nil || m.State() != to {
 			// What is seen holds, also where checks have missed what was between.
 			m = NewMachine(to)
 			g.machines[image.Ref] = m
+			why += " (what was between was not seen)"
 		}
 		*changes = append(*changes, ProtectionChange{Image: image.Ref, From: from, To: to, Event: event, Why: why, Roles: image.Roles})
 	}

@@ -5,9 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/drover-io/drover/plans"
 )
 
 const unitFile = "examples/systemd/drover@.service"
@@ -83,6 +86,42 @@ func TestUnit(t *testing.T) {
 	}
 	if !strings.Contains(document(t, "examples/systemd/drover.sysusers.conf"), "\nu drover ") {
 		t.Error("the user of the unit is made nowhere")
+	}
+}
+
+// TestUnitMayStartMirror: the user of the unit may order what Drover orders of the units
+// that plans name, and of no others.
+func TestUnitMayStartMirror(t *testing.T) {
+	rules := document(t, "examples/systemd/50-drover.rules")
+	found := regexp.MustCompile(`(?m)/(\^ceph-rbd-mirror.*)/\.test\(action\.lookup\("unit"\)\)`).FindStringSubmatch(rules)
+	if found == nil || !strings.Contains(rules, `subject.user == "drover"`) || !strings.Contains(rules, "org.freedesktop.systemd1.manage-units") {
+		t.Fatalf("the rule has another form:\n%s", rules)
+	}
+	units := regexp.MustCompile(found[1])
+	plan, err := plans.Parse("plan.yaml", []byte(`version: 1
+name: databases
+direction: one-way
+primary: site-a
+sites:
+  - {name: site-a, conf: /etc/ceph/site-a.conf}
+  - {name: site-b, conf: /etc/ceph/site-b.conf, daemon: {run: systemd}}
+pools: [{name: rbd, images: [{name: vm-1}]}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unit := plan.Site("site-b").Daemon.Unit; !units.MatchString(unit) {
+		t.Errorf("the rule does not fit %s", unit)
+	}
+	for _, other := range []string{"ssh.service", "ceph-osd@0.service", "ceph-rbd-mirror@a.service.d/../ssh.service", "ceph-rbd-mirror@a.service\nssh.service"} {
+		if units.MatchString(other) {
+			t.Errorf("the rule fits %q", other)
+		}
+	}
+	for _, verb := range []string{"start", "restart", "stop"} {
+		if !strings.Contains(rules, `"`+verb+`"`) {
+			t.Errorf("%s is not allowed", verb)
+		}
 	}
 }
 

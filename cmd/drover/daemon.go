@@ -41,7 +41,8 @@ it, and none waits for it.
 
 Metrics and health are served where the first plan's http section says
 (127.0.0.1:9823 where it has none): /metrics, /healthz, /readyz. SIGHUP reads the
-files again; a plan with a mistake changes nothing. SIGTERM ends it in good order.
+files of the command line again, no others; a plan with a mistake changes nothing.
+SIGTERM ends it in good order.
 Under systemd it is of Type=notify, with a watchdog; see examples/systemd.`,
 		Example: `  drover daemon plan.yaml
   drover daemon /etc/drover/*.yaml --log-format json`,
