@@ -120,18 +120,18 @@ func (d *drill) again(ctx context.Context) error {
 	return d.yields()
 }
 
-// yields is why the drill has to make room; nil: it has not.
+// yields is why the drill has to make room, an errBroken; nil: it has not.
 func (d *drill) yields() error {
 	for _, s := range Runs(d.book) {
 		// Also one that is over by now: the images are not as they were.
 		if s.End == nil || !d.known[s.Run.ID] {
-			return refusal("drill again when it is over", "the %s %s has begun", s.Run.Runbook, s.Run.ID)
+			return errBroken{refusal("drill again when it is over", "the %s %s has begun", s.Run.Runbook, s.Run.ID)}
 		}
 	}
 	for _, u := range d.units {
 		for _, i := range u.images {
 			if h := d.book.Halted(i.ref); h != nil {
-				return &Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}
+				return errBroken{&Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}}
 			}
 		}
 	}
