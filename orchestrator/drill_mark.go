@@ -34,13 +34,34 @@ func (m drillMark) snapshot() string {
 	return fmt.Sprintf("%s%s-%s-until-%s", drillPrefix, m.plan, shortRun(m.id), m.until.Format(drillTimeForm))
 }
 
-// clone is the name of what is brought up of an image, whatever namespace that is in.
+// maxCloneName bounds the name of a clone, in bytes: a copy needs room for its suffix
+// behind it, some tools take no name longer than a file's (255), and the OSDs no object
+// longer than 2048 (osd_max_object_name_len), which rbd_id.NAME is one of.
+const maxCloneName = 240
+
+// clone is the name of what is brought up of an image: images of several pools and
+// namespaces may come to lie in one place. It ends with the image as POOL.NAME or
+// POOL.NAMESPACE.NAME; where that says too little, or cannot be a part of a name, a
+// digest of the image is behind it.
 func (m drillMark) clone(ref replay.ImageRef) string {
-	name := m.snapshot() + "."
+	parts := []string{ref.Pool.Name}
 	if ref.Namespace != "" {
-		name += ref.Namespace + "."
+		parts = append(parts, ref.Namespace)
 	}
-	return name + ref.Name
+	parts = append(parts, ref.Name)
+	of := strings.Join(parts, ".")
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, of)
+	name := m.snapshot() + "." + plain
+	if plain == of && strings.Count(of, ".") == len(parts)-1 && len(name) <= maxCloneName {
+		return name
+	}
+	end := "~" + digest(strings.Join(parts, "/"))
+	return name[:min(len(name), maxCloneName-len(end))] + end
 }
 
 // parseDrillMark reads a name; ok is false where no drill has given it.
