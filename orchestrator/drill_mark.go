@@ -115,7 +115,18 @@ func DrillUsers(plan *plans.Plan) (users []string) {
 	return users
 }
 
-// DrillPlaces are where the drills of a user bring images up, and where these lie.
+// DrillPools names the pools in which drills of the plan bring images up.
+func DrillPools(plan *plans.Plan) (pools []string) {
+	for _, place := range drillPlaces(plan) {
+		if !slices.Contains(pools, place.Name) {
+			pools = append(pools, place.Name)
+		}
+	}
+	return pools
+}
+
+// DrillPlaces are where the drills of a user bring images up, and where these lie, their
+// data with them.
 func DrillPlaces(plan *plans.Plan, user string) (places, parents []replay.Pool) {
 	for i := range plan.Drills {
 		if plan.Drills[i].User != user {
@@ -129,12 +140,25 @@ func DrillPlaces(plan *plans.Plan, user string) (places, parents []replay.Pool) 
 			if place := drillPlace(&plan.Drills[i], pool.Name); !slices.Contains(places, place) {
 				places = append(places, place)
 			}
-			if !slices.Contains(parents, pool) {
-				parents = append(parents, pool)
+			for _, parent := range append([]replay.Pool{pool}, dataPools(&plan.Pools[j])...) {
+				if !slices.Contains(parents, parent) {
+					parents = append(parents, parent)
+				}
 			}
 		}
 	}
 	return places, parents
+}
+
+// dataPools are where images of a pool have their data, as far as the plan says so: data
+// objects lie in the same namespace as their image.
+func dataPools(p *plans.Pool) (out []replay.Pool) {
+	for i := range p.Images {
+		if c := p.Images[i].Create; c != nil && c.DataPool != "" {
+			out = append(out, replay.Pool{Name: c.DataPool, Namespace: p.Namespace})
+		}
+	}
+	return out
 }
 
 // drillTouches reports whether a drill may choose images of a pool: where it names
