@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
@@ -266,4 +267,81 @@ drills:
 			t.Errorf("it is given too little: %q", r.Checks[0].Output)
 		}
 	})
+}
+
+// TestFailoverSweepsDrills: with the primary gone, clones that a drill has left are removed
+// before anything is promoted, and a drill that is at work makes room. What cannot be
+// removed holds nothing up.
+func TestFailoverSweepsDrills(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		for _, how := range []string{"killed", "at work", "stuck"} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					b := moving(t, plan, 2)
+					p, ended := b.immortal(), make(chan struct{})
+					var r *report.Report
+					p.meanwhile(func(_ int64, c sim.Call) {
+						switch {
+						case how != "at work" && c.Op == "RemoveImage":
+							p.dead.Store(true)
+						case how == "at work" && c.Op == "OpenSnapshot":
+							time.Sleep(15 * time.Second)
+						}
+					})
+					go func() {
+						defer close(ended)
+						r, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
+					}()
+					time.Sleep(40 * time.Second)
+					if how != "at work" {
+						<-ended
+						time.Sleep(2 * time.Minute) // its lease ends
+					}
+					if len(b.clones("b")) == 0 {
+						t.Fatal("there is no drill")
+					}
+					if how == "stuck" {
+						b.world.Inject(sim.Fault{Site: "b", Op: "RemoveImage", Errno: syscall.EBUSY})
+					}
+					b.world.Vanish("a")
+					q, swept := b.immortal(), true
+					q.meanwhile(func(_ int64, c sim.Call) {
+						if c.Op == "Promote" && len(b.clones("b")) > 0 {
+							swept = false
+						}
+					})
+					var notes strings.Builder
+					sites := q.sites(t.Context())
+					defer b.close(sites)
+					prepared, err := orchestrator.PrepareFailover(t.Context(), b.plan, sites, orchestrator.FailoverOptions{To: "b", From: "a", Reason: "fire"})
+					b.must(err)
+					done, err := orchestrator.Start(t.Context(), b.plan, sites, prepared, orchestrator.RunOptions{Progress: func(e orchestrator.RunEvent) { notes.WriteString(e.Note + "\n") }})
+					if err != nil || done.Outcome != orchestrator.RunDone {
+						t.Fatalf("%v\n%s", err, story(done))
+					}
+					<-ended
+					b.primaryOnly("a b", ref("volume-0"), ref("vm-1"))
+					told := strings.Contains(notes.String(), "clones of drills are left at b")
+					if swept == (how == "stuck") || told != (how == "stuck") {
+						t.Errorf("swept before: %v, told: %v\n%s", swept, told, story(done))
+					}
+					if how == "at work" && (r.Verdict != report.Aborted || !strings.Contains(r.Why, "the failover ")) {
+						t.Error(shown(r))
+					}
+				})
+			})
+		}
+	}
+}
+
+// clones are those of drills at a site.
+func (b *bed) clones(site string) (out []string) {
+	images, err := b.world.Site(site).Images(context.Background(), replay.Pool{Name: "rbd", Namespace: "drover-drill"}, 0)
+	if err != nil {
+		b.t.Error(err)
+	}
+	for _, i := range images {
+		out = append(out, i.Ref.Name)
+	}
+	return out
 }
