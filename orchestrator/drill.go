@@ -63,6 +63,7 @@ func RunDrill(ctx context.Context, plan *plans.Plan, sites *Sites, o DrillOption
 	}
 	d := newDrill(plan, sites, spec, o)
 	defer func() {
+		d.removeFolder() // after a panic, too
 		if d.ledger != nil {
 			_ = d.ledger.Close(ctx) // a panic must not leave its lease behind
 		}
@@ -124,6 +125,8 @@ type drill struct {
 	total  int
 	green  time.Time // when the last check was
 	placed map[replay.Pool]bool
+	// scratch is where it keeps files on this host; nil: it has none.
+	scratch *drillFolder
 	// unreleased are the groups whose hooks after them have failed, in words.
 	unreleased []string
 }

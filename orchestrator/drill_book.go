@@ -203,7 +203,9 @@ type DrillLeft struct {
 	Image    replay.ImageRef `json:"image"`
 	Snapshot string          `json:"snapshot,omitempty"`
 	// Group, in place of an image: its hooks before it may hold its writers back still.
-	Group   string    `json:"group,omitempty"`
+	Group string `json:"group,omitempty"`
+	// Folder, in place of an image: on the host that has looked.
+	Folder  string    `json:"folder,omitempty"`
 	Until   time.Time `json:"until"` // when it was to be gone
 	Removed bool      `json:"removed"`
 	Note    string    `json:"note,omitempty"`
@@ -220,6 +222,9 @@ func (l *DrillLeft) What() string {
 	if l.Group != "" {
 		return "hooks after group " + l.Group
 	}
+	if l.Folder != "" {
+		return "folder " + l.Folder
+	}
 	if l.Snapshot != "" {
 		return l.Image.String() + "@" + l.Snapshot
 	}
@@ -233,6 +238,10 @@ func (l *DrillLeft) words() string {
 		return fmt.Sprintf("%s was killed and owed the hooks after group %s: carried out now", l.Drill, l.Group)
 	case l.Group != "":
 		return fmt.Sprintf("%s was killed, and group %s may still be held back: %s", l.Drill, l.Group, l.Note)
+	case l.Folder != "" && l.Removed:
+		return fmt.Sprintf("removed what %s had left on this host: %s", l.Drill, l.What())
+	case l.Folder != "":
+		return fmt.Sprintf("%s has left %s on this host: %s", l.Drill, l.What(), l.Note)
 	case l.Removed:
 		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.What(), l.Site)
 	}

@@ -192,7 +192,7 @@ func (d *drill) builtIn(ctx context.Context, name string, i *drillImage) (said s
 	case plans.CheckHash:
 		return d.checkHash(ctx, i, clone)
 	case plans.CheckFilesystem:
-		return checkFilesystem(ctx, clone)
+		return d.checkFilesystem(ctx, clone)
 	}
 	return "", errLeftOut("this Drover has no check " + name)
 }

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -344,4 +345,52 @@ func (b *bed) clones(site string) (out []string) {
 		out = append(out, i.Ref.Name)
 	}
 	return out
+}
+
+// TestDrillFolders: a drill that was killed while it looked into a file system leaves a
+// copy of it on its host, which the next drill or a sweep there removes; one that comes to
+// its end leaves none.
+func TestDrillFolders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		folder, tools := t.TempDir(), t.TempDir()
+		b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: fs, builtin: filesystem}, {name: r, builtin: readable}]}]\n", 1)
+		for _, image := range []string{"volume-0", "vm-1"} {
+			b.must(b.world.Write("a", ref(image), 1080, []byte("\x53\xef")))
+		}
+		time.Sleep(time.Minute)
+		b.must(os.WriteFile(tools+"/e2fsck", []byte("#!/bin/sh\nls -d $TMPDIR/drover-drill-tmp-*/image-*/image >> "+tools+"/seen\necho clean\n"), 0o700))
+		t.Setenv("PATH", tools+":/usr/bin:/bin")
+		t.Setenv("TMPDIR", folder)
+		left := func() []os.DirEntry {
+			entries, err := os.ReadDir(folder)
+			b.must(err)
+			return entries
+		}
+		b.passes(orchestrator.DrillOptions{})
+		if seen, err := os.ReadFile(tools + "/seen"); err != nil || len(left()) > 0 {
+			t.Fatalf("%s, %v; left: %v", seen, err, left())
+		}
+		for _, sweep := range []func() string{
+			func() string {
+				return strings.Join(b.passes(orchestrator.DrillOptions{}).Notes, "\n")
+			},
+			func() string {
+				sites := b.sites(t.Context())
+				defer b.close(sites)
+				swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+				b.must(err)
+				if len(swept.Left) != 1 || !swept.Left[0].Removed {
+					t.Errorf("%+v", swept.Left)
+				}
+				return swept.Left[0].Drill + " had left on this host: " + swept.Left[0].What()
+			},
+		} {
+			dead := folder + "/drover-drill-tmp-20261129T020000Z-ab12-1"
+			b.must(os.Mkdir(dead, 0o700))
+			b.must(os.WriteFile(dead+"/image", []byte("secret"), 0o600))
+			if said := sweep(); !strings.Contains(said, "drill-20261129T020000Z-ab12 had left on this host: folder "+dead) || len(left()) > 0 {
+				t.Errorf("%q; left: %v", said, left())
+			}
+		}
+	})
 }
