@@ -186,6 +186,7 @@ func (d *drill) builtIn(ctx context.Context, name string, i *drillImage) (said s
 		return "", err
 	}
 	defer func() { err = replay.OneLine(err, clone.Close()) }()
+	clone = d.v.limited(clone, d.to)
 	switch name {
 	case plans.CheckReadable:
 		return checkReadable(ctx, clone)
