@@ -46,7 +46,38 @@ func oldReports(entries []Entry) (keys []string) {
 	if !isFull(len(reports), keptReports) {
 		return nil
 	}
-	return reports[:len(reports)-keptReports]
+	kept := lastReports(entries)
+	return slices.DeleteFunc(reports[:len(reports)-keptReports], func(key string) bool { return kept[key] })
+}
+
+// lastReports are the keys of what tells of each drill when it last passed, and what it
+// came to last: however often another one is made, these stay.
+func lastReports(entries []Entry) map[string]bool {
+	type what struct {
+		name   string
+		passed bool
+	}
+	last := map[what]string{}
+	for i := range entries {
+		if entries[i].Kind != EntryReport {
+			continue
+		}
+		r, err := report.Parse(entries[i].Body)
+		if err != nil || r.Scope != "" {
+			continue
+		}
+		switch r.Verdict {
+		case report.Passed:
+			last[what{r.Name, true}], last[what{r.Name, false}] = entries[i].Key, entries[i].Key
+		case report.Failed:
+			last[what{r.Name, false}] = entries[i].Key
+		}
+	}
+	keys := map[string]bool{}
+	for _, key := range last {
+		keys[key] = true
+	}
+	return keys
 }
 
 // begin takes the lease of the plan's drills and sweeps what a dead one has left.
