@@ -63,6 +63,7 @@ func RunDrill(ctx context.Context, plan *plans.Plan, sites *Sites, o DrillOption
 	}
 	d := newDrill(plan, sites, spec, o)
 	defer func() {
+		d.removeFolder() // after a panic, too
 		if d.ledger != nil {
 			_ = d.ledger.Close(ctx) // a panic must not leave its lease behind
 		}
@@ -124,6 +125,8 @@ type drill struct {
 	total  int
 	green  time.Time // when the last check was
 	placed map[replay.Pool]bool
+	// scratch is where it keeps files on this host; nil: it has none.
+	scratch *drillFolder
 	// unreleased are the groups whose hooks after them have failed, in words.
 	unreleased []string
 }
@@ -200,6 +203,40 @@ type errSkipped struct{ error }
 
 func (e errSkipped) Unwrap() error { return e.error }
 
+// errBroken marks what ends a drill from outside: that says nothing of the copies.
+type errBroken struct{ error }
+
+func (e errBroken) Unwrap() error { return e.error }
+
+// deliberate reports whether a run, a halt or a person ended it, and no fault.
+func (e errBroken) deliberate() bool {
+	return errors.Is(e.error, ErrRefused) || errors.Is(e.error, ErrHalted) || errors.Is(e.error, ErrInterrupted)
+}
+
+// brokenOff is why the drill did not come to its end, if something from outside is to
+// blame. A run that begins may be in the way of it before it has seen that.
+func (d *drill) brokenOff(ctx, alone context.Context, err error) error {
+	var broken errBroken
+	switch {
+	case err == nil && !d.anyFailed(), errors.As(err, &broken):
+		return err
+	case alone.Err() != nil:
+		return errBroken{contextCause(alone)}
+	}
+	if begun := d.again(ctx); errors.As(begun, &broken) {
+		return begun
+	}
+	return err
+}
+
+// anyFailed reports whether an image or a check has.
+func (d *drill) anyFailed() bool {
+	d.made.Lock()
+	defer d.made.Unlock()
+	return slices.ContainsFunc(d.report.Images, func(i report.Image) bool { return i.Verdict == report.Failed }) ||
+		slices.ContainsFunc(d.report.Checks, func(c report.Check) bool { return c.Verdict == report.Failed })
+}
+
 // run is the drill without its report.
 func (d *drill) run(ctx context.Context) error {
 	if err := d.prepare(ctx); err != nil {
@@ -222,6 +259,7 @@ func (d *drill) run(ctx context.Context) error {
 			err = d.replicated(expiring)
 		}
 	}
+	err = d.brokenOff(ctx, expiring, err)
 	cancel(nil)
 	watching.Wait()
 	return err

@@ -46,7 +46,38 @@ func oldReports(entries []Entry) (keys []string) {
 	if !isFull(len(reports), keptReports) {
 		return nil
 	}
-	return reports[:len(reports)-keptReports]
+	kept := lastReports(entries)
+	return slices.DeleteFunc(reports[:len(reports)-keptReports], func(key string) bool { return kept[key] })
+}
+
+// lastReports are the keys of what tells of each drill when it last passed, and what it
+// came to last: however often another one is made, these stay.
+func lastReports(entries []Entry) map[string]bool {
+	type what struct {
+		name   string
+		passed bool
+	}
+	last := map[what]string{}
+	for i := range entries {
+		if entries[i].Kind != EntryReport {
+			continue
+		}
+		r, err := report.Parse(entries[i].Body)
+		if err != nil || r.Scope != "" {
+			continue
+		}
+		switch r.Verdict {
+		case report.Passed:
+			last[what{r.Name, true}], last[what{r.Name, false}] = entries[i].Key, entries[i].Key
+		case report.Failed:
+			last[what{r.Name, false}] = entries[i].Key
+		}
+	}
+	keys := map[string]bool{}
+	for _, key := range last {
+		keys[key] = true
+	}
+	return keys
 }
 
 // begin takes the lease of the plan's drills and sweeps what a dead one has left.
@@ -120,18 +151,18 @@ func (d *drill) again(ctx context.Context) error {
 	return d.yields()
 }
 
-// yields is why the drill has to make room; nil: it has not.
+// yields is why the drill has to make room, an errBroken; nil: it has not.
 func (d *drill) yields() error {
 	for _, s := range Runs(d.book) {
 		// Also one that is over by now: the images are not as they were.
 		if s.End == nil || !d.known[s.Run.ID] {
-			return refusal("drill again when it is over", "the %s %s has begun", s.Run.Runbook, s.Run.ID)
+			return errBroken{refusal("drill again when it is over", "the %s %s has begun", s.Run.Runbook, s.Run.ID)}
 		}
 	}
 	for _, u := range d.units {
 		for _, i := range u.images {
 			if h := d.book.Halted(i.ref); h != nil {
-				return &Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}
+				return errBroken{&Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}}
 			}
 		}
 	}
@@ -203,7 +234,9 @@ type DrillLeft struct {
 	Image    replay.ImageRef `json:"image"`
 	Snapshot string          `json:"snapshot,omitempty"`
 	// Group, in place of an image: its hooks before it may hold its writers back still.
-	Group   string    `json:"group,omitempty"`
+	Group string `json:"group,omitempty"`
+	// Folder, in place of an image: on the host that has looked.
+	Folder  string    `json:"folder,omitempty"`
 	Until   time.Time `json:"until"` // when it was to be gone
 	Removed bool      `json:"removed"`
 	Note    string    `json:"note,omitempty"`
@@ -220,6 +253,9 @@ func (l *DrillLeft) What() string {
 	if l.Group != "" {
 		return "hooks after group " + l.Group
 	}
+	if l.Folder != "" {
+		return "folder " + l.Folder
+	}
 	if l.Snapshot != "" {
 		return l.Image.String() + "@" + l.Snapshot
 	}
@@ -233,6 +269,10 @@ func (l *DrillLeft) words() string {
 		return fmt.Sprintf("%s was killed and owed the hooks after group %s: carried out now", l.Drill, l.Group)
 	case l.Group != "":
 		return fmt.Sprintf("%s was killed, and group %s may still be held back: %s", l.Drill, l.Group, l.Note)
+	case l.Folder != "" && l.Removed:
+		return fmt.Sprintf("removed what %s had left on this host: %s", l.Drill, l.What())
+	case l.Folder != "":
+		return fmt.Sprintf("%s has left %s on this host: %s", l.Drill, l.What(), l.Note)
 	case l.Removed:
 		return fmt.Sprintf("removed what %s had left: %s at %s", l.Drill, l.What(), l.Site)
 	}

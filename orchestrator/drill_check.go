@@ -186,13 +186,14 @@ func (d *drill) builtIn(ctx context.Context, name string, i *drillImage) (said s
 		return "", err
 	}
 	defer func() { err = replay.OneLine(err, clone.Close()) }()
+	clone = d.v.limited(clone, d.to)
 	switch name {
 	case plans.CheckReadable:
 		return checkReadable(ctx, clone)
 	case plans.CheckHash:
 		return d.checkHash(ctx, i, clone)
 	case plans.CheckFilesystem:
-		return checkFilesystem(ctx, clone)
+		return d.checkFilesystem(ctx, clone)
 	}
 	return "", errLeftOut("this Drover has no check " + name)
 }

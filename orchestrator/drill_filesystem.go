@@ -73,7 +73,7 @@ const headSize = 128 << 10
 
 // checkFilesystem recognises a file system and has its own tool look it over, on a
 // private copy in a file: the tool neither needs a device nor can it change the clone.
-func checkFilesystem(ctx context.Context, clone replay.Reader) (said string, err error) {
+func (d *drill) checkFilesystem(ctx context.Context, clone replay.Reader) (said string, err error) {
 	head := make([]byte, min(headSize, clone.Size()))
 	if err := readWhole(ctx, clone, head, 0); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return "", err
@@ -83,7 +83,7 @@ func checkFilesystem(ctx context.Context, clone replay.Reader) (said string, err
 	}
 	for _, fs := range fileSystems {
 		if has(fs.at, fs.magic) {
-			said, err := fs.check(ctx, clone)
+			said, err := fs.check(ctx, clone, d.folder)
 			if err == nil {
 				said = strings.TrimSpace(fs.name + "; " + said)
 			}
@@ -98,8 +98,8 @@ func checkFilesystem(ctx context.Context, clone replay.Reader) (said string, err
 	return "", errLeftOut("no file system is recognised in it")
 }
 
-// check copies the clone into a file and runs the tools on it.
-func (fs *fileSystem) check(ctx context.Context, clone replay.Reader) (said string, err error) {
+// check copies the clone into a file in a folder of its own, and runs the tools on it.
+func (fs *fileSystem) check(ctx context.Context, clone replay.Reader, within func() (string, error)) (said string, err error) {
 	for _, argv := range fs.checks {
 		if _, err := exec.LookPath(argv[0]); err != nil {
 			return "", errLeftOut(fmt.Sprintf("it holds %s, and %s is not installed here", fs.name, argv[0]))
@@ -109,9 +109,12 @@ func (fs *fileSystem) check(ctx context.Context, clone replay.Reader) (said stri
 	if err != nil {
 		return "", err
 	}
-	folder, err := os.MkdirTemp("", "drover-drill-*")
+	folder, err := within()
+	if err == nil {
+		folder, err = os.MkdirTemp(folder, "image-*")
+	}
 	if err != nil {
-		return "", errLeftOut("there is no folder for a copy: " + err.Error())
+		return "", errLeftOut(oneLine(err.Error()))
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	if err := roomInFolder(folder, needed, 5); err != nil {

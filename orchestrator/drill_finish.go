@@ -44,6 +44,10 @@ func (d *drill) finish(err error) {
 		}
 	}
 	var skipped errSkipped
+	var broken errBroken
+	if errors.As(err, &broken) {
+		d.undecided()
+	}
 	wrong := d.wrong()
 	if err == nil {
 		wrong = append(wrong, d.unproven()...)
@@ -51,8 +55,12 @@ func (d *drill) finish(err error) {
 	switch {
 	case errors.As(err, &skipped):
 		r.Verdict, r.Why = report.Skipped, oneLine(err.Error())
+	case broken.error != nil:
+		r.Verdict, r.Why = report.Aborted, oneLine(strings.Join(append([]string{err.Error() + foundWords(wrong)}, d.leftWords()...), "; "))
+		r.Fault = !broken.deliberate() || len(wrong) > 0
 	case err != nil && len(wrong) == 0:
 		r.Verdict, r.Why = report.Aborted, oneLine(strings.Join(append([]string{err.Error()}, d.leftWords()...), "; "))
+		r.Fault = true
 	case err != nil:
 		r.Verdict, r.Why = report.Failed, oneLine(err.Error()+"; "+strings.Join(wrong, "; "))
 	case len(wrong) > 0:
@@ -60,6 +68,24 @@ func (d *drill) finish(err error) {
 	default:
 		r.Verdict = report.Passed
 	}
+}
+
+// undecided takes back what was said of images that did not come up in a drill that was
+// ended from outside: what ended it may have been in their way.
+func (d *drill) undecided() {
+	for _, i := range all(d.units) {
+		if image := &d.report.Images[i.at]; image.Verdict == report.Failed {
+			image.Verdict = report.Aborted
+		}
+	}
+}
+
+// foundWords tell what a drill had found before it was ended; "" where that is nothing.
+func foundWords(wrong []string) string {
+	if len(wrong) == 0 {
+		return ""
+	}
+	return "; it had found before that: " + strings.Join(wrong, "; ")
 }
 
 // measure works out what was achieved: the RPO of the oldest data, and the RTO once
@@ -169,9 +195,12 @@ func (d *drill) wrong() (out []string) {
 // err is what the drill comes to as an error.
 func (d *drill) err(err error) error {
 	var skipped errSkipped
+	var broken errBroken
 	switch {
 	case errors.As(err, &skipped):
 		return skipped.error
+	case errors.As(err, &broken) && len(d.wrong()) > 0:
+		return fmt.Errorf("the drill was broken off: %w%s", err, foundWords(append(d.wrong(), d.leftWords()...)))
 	case d.report.Verdict == report.Failed:
 		return advise(fmt.Errorf("%w: %s", ErrDrillFailed, d.report.Why), "drover report FILE "+d.report.ID+" shows all of it")
 	case err != nil && len(d.report.Left) > 0:

@@ -154,7 +154,7 @@ func makeUp(ctx context.Context, plan *plans.Plan, ledger *Book) (left []DrillLe
 		o := &owed[i]
 		facts := HookFacts{
 			Plan: plan.Name, Runbook: string(Drill), Run: o.run, When: plans.AfterGroup, Of: o.Group, Group: o.Group, From: o.From, To: o.To, Images: o.Images,
-			Drill: &DrillFacts{Site: o.To, Clones: []DrillClone{}},
+			Drill: &DrillFacts{Site: o.To, Clones: []DrillClone{}}, hidden: planSecrets(plan),
 		}
 		var errs []error
 		for _, h := range selectHooks(plan, string(Drill), plans.AfterGroup, o.Group) {

@@ -54,7 +54,7 @@ func drillEnv(f *DrillFacts) []string {
 // facts are what a hook or a check on some images is told.
 func (d *drill) facts(when, of string, images []*drillImage) HookFacts {
 	f := HookFacts{
-		Plan: d.plan.Name, Runbook: string(Drill), Run: d.report.ID, When: when, Of: of, From: d.from, To: d.to,
+		Plan: d.plan.Name, Runbook: string(Drill), Run: d.report.ID, When: when, Of: of, From: d.from, To: d.to, hidden: planSecrets(d.plan),
 		Drill: &DrillFacts{Name: d.spec.Name, Site: d.to, User: d.spec.User, Keyring: d.spec.Keyring, Clones: []DrillClone{}},
 	}
 	if when == plans.BeforeGroup || when == plans.AfterGroup {

@@ -34,13 +34,34 @@ func (m drillMark) snapshot() string {
 	return fmt.Sprintf("%s%s-%s-until-%s", drillPrefix, m.plan, shortRun(m.id), m.until.Format(drillTimeForm))
 }
 
-// clone is the name of what is brought up of an image, whatever namespace that is in.
+// maxCloneName bounds the name of a clone, in bytes: a copy needs room for its suffix
+// behind it, some tools take no name longer than a file's (255), and the OSDs no object
+// longer than 2048 (osd_max_object_name_len), which rbd_id.NAME is one of.
+const maxCloneName = 240
+
+// clone is the name of what is brought up of an image: images of several pools and
+// namespaces may come to lie in one place. It ends with the image as POOL.NAME or
+// POOL.NAMESPACE.NAME; where that says too little, or cannot be a part of a name, a
+// digest of the image is behind it.
 func (m drillMark) clone(ref replay.ImageRef) string {
-	name := m.snapshot() + "."
+	parts := []string{ref.Pool.Name}
 	if ref.Namespace != "" {
-		name += ref.Namespace + "."
+		parts = append(parts, ref.Namespace)
 	}
-	return name + ref.Name
+	parts = append(parts, ref.Name)
+	of := strings.Join(parts, ".")
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, of)
+	name := m.snapshot() + "." + plain
+	if plain == of && strings.Count(of, ".") == len(parts)-1 && len(name) <= maxCloneName {
+		return name
+	}
+	end := "~" + digest(strings.Join(parts, "/"))
+	return name[:min(len(name), maxCloneName-len(end))] + end
 }
 
 // parseDrillMark reads a name; ok is false where no drill has given it.
@@ -94,7 +115,18 @@ func DrillUsers(plan *plans.Plan) (users []string) {
 	return users
 }
 
-// DrillPlaces are where the drills of a user bring images up, and where these lie.
+// DrillPools names the pools in which drills of the plan bring images up.
+func DrillPools(plan *plans.Plan) (pools []string) {
+	for _, place := range drillPlaces(plan) {
+		if !slices.Contains(pools, place.Name) {
+			pools = append(pools, place.Name)
+		}
+	}
+	return pools
+}
+
+// DrillPlaces are where the drills of a user bring images up, and where these lie, their
+// data with them.
 func DrillPlaces(plan *plans.Plan, user string) (places, parents []replay.Pool) {
 	for i := range plan.Drills {
 		if plan.Drills[i].User != user {
@@ -108,12 +140,25 @@ func DrillPlaces(plan *plans.Plan, user string) (places, parents []replay.Pool) 
 			if place := drillPlace(&plan.Drills[i], pool.Name); !slices.Contains(places, place) {
 				places = append(places, place)
 			}
-			if !slices.Contains(parents, pool) {
-				parents = append(parents, pool)
+			for _, parent := range append([]replay.Pool{pool}, dataPools(&plan.Pools[j])...) {
+				if !slices.Contains(parents, parent) {
+					parents = append(parents, parent)
+				}
 			}
 		}
 	}
 	return places, parents
+}
+
+// dataPools are where images of a pool have their data, as far as the plan says so: data
+// objects lie in the same namespace as their image.
+func dataPools(p *plans.Pool) (out []replay.Pool) {
+	for i := range p.Images {
+		if c := p.Images[i].Create; c != nil && c.DataPool != "" {
+			out = append(out, replay.Pool{Name: c.DataPool, Namespace: p.Namespace})
+		}
+	}
+	return out
 }
 
 // drillTouches reports whether a drill may choose images of a pool: where it names

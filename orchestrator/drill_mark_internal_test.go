@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -18,8 +19,25 @@ func TestDrillMark(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, ok, m)
 		}
 	}
-	if m.clone(inner) == m.clone(inner.Image("vm")) {
-		t.Error("two images have one clone")
+	of := map[string]replay.ImageRef{}
+	long := strings.Repeat("x", 400)
+	pool := func(name, space string) replay.Pool { return replay.Pool{Name: name, Namespace: space} }
+	for _, ref := range []replay.ImageRef{
+		inner, inner.Image("vm"), pool("rbd", "").Image("vm"), pool("ssd", "").Image("vm"), pool("rbd", "blue").Image("vm"), pool("rbd", "").Image("blue.vm"),
+		pool("rbd.blue", "").Image("vm"), pool("rbd", "a b").Image("vm"), pool("rbd", "a_b").Image("vm"), pool("rbd", "ä/b").Image("vm"), pool("rbd", "").Image(long), pool("ssd", "").Image(long),
+		pool("rbd", "").Image(long + "y"),
+	} {
+		name := m.clone(ref)
+		if other, twice := of[name]; twice {
+			t.Errorf("%v and %v have one clone", ref, other)
+		}
+		of[name] = ref
+		if tie, ok := drillClone(&plans.Plan{Name: "shop"}, "rbd/drover-drill/"+name); !ok || tie.Name != name || len(name) > maxCloneName {
+			t.Errorf("%q (%d bytes) is known as %v, %v", name, len(name), tie, ok)
+		}
+	}
+	if name := m.clone(pool("rbd", "blue").Image("vm-1")); name != m.snapshot()+".rbd.blue.vm-1" {
+		t.Errorf("nobody sees which image %s is of", name)
 	}
 	for _, name := range []string{"", "vm", drillPrefix, drillPrefix + "ab-cd", drillPrefix + "x-until-y", "drover-verify-1-2", drillPrefix + "a-b-until-2026"} {
 		if got, ok := parseDrillMark(name); ok {

@@ -250,3 +250,42 @@ func TestDrillMissesObjectives(t *testing.T) {
 		})
 	}
 }
+
+// TestDrillBandwidth: what a drill reads of clones keeps within the plan's bandwidth, over
+// all images and checks together; a check whose time is too short for that says so.
+func TestDrillBandwidth(t *testing.T) {
+	for name, c := range map[string]struct {
+		checks string
+		lost   bool
+	}{
+		"readable": {"{name: r, builtin: readable}, {name: again, builtin: readable}", false},
+		"hash":     {"{name: h, builtin: hash}, {name: again, builtin: readable}", false},
+		"copies":   {"{name: r, builtin: readable}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, twoWay+"\nverification: {bandwidth: 1MiB}\ndrills: [{name: n, checks: ["+c.checks+"]}]\n", 0)
+				b.must(b.world.Write("a", ref("vm-1"), 0, []byte(strings.Repeat("data", 2<<20))))
+				time.Sleep(time.Minute)
+				if c.lost {
+					b.world.Vanish("a")
+				}
+				began := time.Now()
+				r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+				if err != nil {
+					t.Fatalf("%v\n%s", err, shown(r))
+				}
+				// 8 MiB at the secondary, twice; 4 MiB of them at once.
+				if took := time.Since(began); took < 12*time.Second || took > time.Minute {
+					t.Errorf("took %s\n%s", took, shown(r))
+				}
+			})
+		})
+	}
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay+"\nverification: {bandwidth: 64KiB}\ndrills: [{name: n, checks: [{name: r, builtin: readable, timeout: 10s}]}]\n", 0)
+		b.must(b.world.Write("a", ref("vm-1"), 0, []byte(strings.Repeat("data", 2<<20))))
+		time.Sleep(time.Minute)
+		b.fails(orchestrator.DrillOptions{}, "the plan's verification.bandwidth lets it not be read in the time that it has")
+	})
+}

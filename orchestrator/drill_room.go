@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
@@ -49,6 +50,11 @@ func makeRoom(ctx context.Context, c *crew, at string, ties replay.Ties) error {
 			clones = append(clones, ref)
 		}
 	}
+	return removeClones(ctx, c, at, clones)
+}
+
+// removeClones removes clones of drills that are over.
+func removeClones(ctx context.Context, c *crew, at string, clones []replay.ImageRef) error {
 	if len(clones) == 0 {
 		return nil
 	}
@@ -77,3 +83,59 @@ func makeRoom(ctx context.Context, c *crew, at string, ties replay.Ties) error {
 	}
 	return nil
 }
+
+const (
+	// sweepLook is how long a failover looks for what drills have left, and sweepWait how
+	// long it tries to remove that: clones keep no image from being promoted, but take
+	// room and time from what is to serve.
+	sweepLook = 5 * time.Second
+	sweepWait = 20 * time.Second
+)
+
+// ownClones are the clones of drills of the plan at a site, as far as they are seen.
+func ownClones(ctx context.Context, plan *plans.Plan, sites *Sites, at string) (clones []replay.ImageRef) {
+	site, err := sites.Site(at)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, sweepLook)
+	defer cancel()
+	found, _ := drillClonesAt(ctx, plan, at, site)
+	for i := range found {
+		if found[i].mark.plan == digest(plan.Name) {
+			clones = append(clones, found[i].Image)
+		}
+	}
+	return clones
+}
+
+// sweepAct removes the clones of drills before a failover. A drill that is at work has
+// seen the run, and removes its own. What cannot be removed in time is told, and left.
+type sweepAct struct{ site string }
+
+func (a sweepAct) look(ctx context.Context, c *crew) (bool, string, error) {
+	if p := c.past.phase(string(StepSweep)); p == PhaseDone || p == PhaseAlready {
+		return true, "what is left was told", nil
+	}
+	left := ownClones(ctx, c.plan, c.sites, a.site)
+	return len(left) == 0, "no clone of a drill is seen", nil
+}
+
+func (a sweepAct) do(_ context.Context, c *crew) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.hard), sweepWait)
+	defer cancel()
+	for {
+		err := removeClones(ctx, c, a.site, ownClones(ctx, c.plan, c.sites, a.site))
+		if err == nil {
+			return nil
+		}
+		pause(ctx, leaseAgain)
+		if ctx.Err() != nil {
+			c.past.note(&StepRecord{Step: string(StepSweep), Phase: PhaseDone})
+			c.tell(RunEvent{Kind: RunNotes, Note: "clones of drills are left at " + a.site + ", which keeps nothing from being promoted: " + oneLine(err.Error()) + "; drover drill sweep " + shellLine(c.plan.File) + " removes them"})
+			return nil
+		}
+	}
+}
+
+func (sweepAct) patience(*crew) (time.Duration, time.Duration) { return sweepWait, 0 }

@@ -40,6 +40,7 @@ func (d *drill) tearDown(ctx context.Context) {
 	defer cancel()
 	_ = d.timed("remove", "", "", func() (string, error) {
 		d.removeAll(ctx, images)
+		d.removeFolder()
 		d.made.Lock()
 		defer d.made.Unlock()
 		if n := len(d.report.Left); n > 0 {
@@ -148,9 +149,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 }
 
 // sweepDrills removes what drills have left that are not at work any more: mine says
-// of which. It answers with what it found, also where that could not be removed, and
+// of which. What any have left on this host is removed, too. It answers with what it found, also where that could not be removed, and
 // with what it could not look at. The caller holds the lease of the plan's drills.
 func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+	folders := sweepFolders()
 	left, unseen := findLeft(ctx, plan, sites, mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
@@ -168,7 +170,7 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
 		}
 	})
-	return &DrillSweep{Left: left, Unseen: unseen}
+	return &DrillSweep{Left: append(left, folders...), Unseen: unseen}
 }
 
 func (l *DrillLeft) settle(err error) {

@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/drover-io/drover/orchestrator"
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 	"github.com/drover-io/drover/replay/sim"
@@ -264,6 +266,131 @@ drills:
 		}
 		if !slices.Contains(names, "PATH") || !strings.Contains(r.Checks[0].Output, "DROVER_CEPH_USER=client.drill") {
 			t.Errorf("it is given too little: %q", r.Checks[0].Output)
+		}
+	})
+}
+
+// TestFailoverSweepsDrills: with the primary gone, clones that a drill has left are removed
+// before anything is promoted, and a drill that is at work makes room. What cannot be
+// removed holds nothing up.
+func TestFailoverSweepsDrills(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		for _, how := range []string{"killed", "at work", "stuck"} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					b := moving(t, plan, 2)
+					p, ended := b.immortal(), make(chan struct{})
+					var r *report.Report
+					p.meanwhile(func(_ int64, c sim.Call) {
+						switch {
+						case how != "at work" && c.Op == "RemoveImage":
+							p.dead.Store(true)
+						case how == "at work" && c.Op == "OpenSnapshot":
+							time.Sleep(15 * time.Second)
+						}
+					})
+					go func() {
+						defer close(ended)
+						r, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
+					}()
+					time.Sleep(40 * time.Second)
+					if how != "at work" {
+						<-ended
+						time.Sleep(2 * time.Minute) // its lease ends
+					}
+					if len(b.clones("b")) == 0 {
+						t.Fatal("there is no drill")
+					}
+					if how == "stuck" {
+						b.world.Inject(sim.Fault{Site: "b", Op: "RemoveImage", Errno: syscall.EBUSY})
+					}
+					b.world.Vanish("a")
+					q, swept := b.immortal(), true
+					q.meanwhile(func(_ int64, c sim.Call) {
+						if c.Op == "Promote" && len(b.clones("b")) > 0 {
+							swept = false
+						}
+					})
+					var notes strings.Builder
+					sites := q.sites(t.Context())
+					defer b.close(sites)
+					prepared, err := orchestrator.PrepareFailover(t.Context(), b.plan, sites, orchestrator.FailoverOptions{To: "b", From: "a", Reason: "fire"})
+					b.must(err)
+					done, err := orchestrator.Start(t.Context(), b.plan, sites, prepared, orchestrator.RunOptions{Progress: func(e orchestrator.RunEvent) { notes.WriteString(e.Note + "\n") }})
+					if err != nil || done.Outcome != orchestrator.RunDone {
+						t.Fatalf("%v\n%s", err, story(done))
+					}
+					<-ended
+					b.primaryOnly("a b", ref("volume-0"), ref("vm-1"))
+					told := strings.Contains(notes.String(), "clones of drills are left at b")
+					if swept == (how == "stuck") || told != (how == "stuck") {
+						t.Errorf("swept before: %v, told: %v\n%s", swept, told, story(done))
+					}
+					if how == "at work" && (r.Verdict != report.Aborted || !strings.Contains(r.Why, "the failover ")) {
+						t.Error(shown(r))
+					}
+				})
+			})
+		}
+	}
+}
+
+// clones are those of drills at a site.
+func (b *bed) clones(site string) (out []string) {
+	images, err := b.world.Site(site).Images(context.Background(), replay.Pool{Name: "rbd", Namespace: "drover-drill"}, 0)
+	if err != nil {
+		b.t.Error(err)
+	}
+	for _, i := range images {
+		out = append(out, i.Ref.Name)
+	}
+	return out
+}
+
+// TestDrillFolders: a drill that was killed while it looked into a file system leaves a
+// copy of it on its host, which the next drill or a sweep there removes; one that comes to
+// its end leaves none.
+func TestDrillFolders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		folder, tools := t.TempDir(), t.TempDir()
+		b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: fs, builtin: filesystem}, {name: r, builtin: readable}]}]\n", 1)
+		for _, image := range []string{"volume-0", "vm-1"} {
+			b.must(b.world.Write("a", ref(image), 1080, []byte("\x53\xef")))
+		}
+		time.Sleep(time.Minute)
+		b.must(os.WriteFile(tools+"/e2fsck", []byte("#!/bin/sh\nls -d $TMPDIR/drover-drill-tmp-*/image-*/image >> "+tools+"/seen\necho clean\n"), 0o700))
+		t.Setenv("PATH", tools+":/usr/bin:/bin")
+		t.Setenv("TMPDIR", folder)
+		left := func() []os.DirEntry {
+			entries, err := os.ReadDir(folder)
+			b.must(err)
+			return entries
+		}
+		b.passes(orchestrator.DrillOptions{})
+		if seen, err := os.ReadFile(tools + "/seen"); err != nil || len(left()) > 0 {
+			t.Fatalf("%s, %v; left: %v", seen, err, left())
+		}
+		for _, sweep := range []func() string{
+			func() string {
+				return strings.Join(b.passes(orchestrator.DrillOptions{}).Notes, "\n")
+			},
+			func() string {
+				sites := b.sites(t.Context())
+				defer b.close(sites)
+				swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+				b.must(err)
+				if len(swept.Left) != 1 || !swept.Left[0].Removed {
+					t.Errorf("%+v", swept.Left)
+				}
+				return swept.Left[0].Drill + " had left on this host: " + swept.Left[0].What()
+			},
+		} {
+			dead := folder + "/drover-drill-tmp-20261129T020000Z-ab12-1"
+			b.must(os.Mkdir(dead, 0o700))
+			b.must(os.WriteFile(dead+"/image", []byte("secret"), 0o600))
+			if said := sweep(); !strings.Contains(said, "drill-20261129T020000Z-ab12 had left on this host: folder "+dead) || len(left()) > 0 {
+				t.Errorf("%q; left: %v", said, left())
+			}
 		}
 	})
 }

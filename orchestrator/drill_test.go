@@ -413,3 +413,20 @@ func TestDrillVisits(t *testing.T) {
 		}
 	})
 }
+
+// TestDrillPools: two images of one name in two pools come up side by side in one place.
+func TestDrillPools(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		plan := twoWay + "  - {name: ssd, images: [{name: vm-1, create: {size: 4MiB}}]}\n  - {name: rbd, namespace: blue, images: [{name: vm-1, create: {size: 4MiB}}]}\n"
+		b := moving(t, plan+"drills: [{name: nightly, pool: rbd, checks: [{name: same, builtin: hash}, {name: size, builtin: size}]}]\n", 0)
+		r := b.passes(orchestrator.DrillOptions{})
+		var of []string
+		for _, i := range r.Images {
+			_, last, _ := strings.Cut(i.Clone, "Z.")
+			of = append(of, last)
+		}
+		if want := []string{"rbd.blue.vm-1", "rbd.vm-1", "ssd.vm-1"}; !slices.Equal(slices.Sorted(slices.Values(of)), want) {
+			t.Errorf("clones of %q\n%s", of, shown(r))
+		}
+	})
+}

@@ -233,6 +233,7 @@ func (d *drill) copyImage(ctx context.Context, i *drillImage) (note string, err 
 		return "", err
 	}
 	defer func() { err = replay.OneLine(err, from.Close()) }()
+	from = d.v.limited(from, d.to)
 	i.cloned = true
 	result, err := copyToImage(ctx, site, from, newImage{
 		ref: i.clone, partial: i.clone.Image(i.clone.Name + partialSuffix),

@@ -59,6 +59,10 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 		checkRoom(ctx, &c, plan, sites, stands, to)
 		checkDaemonStops(&c, sites, obs, to, o.LeaveDaemon)
 		checkFence(&c, plan, obs, from, o.Unfenced)
+		if clones := ownClones(ctx, plan, sites, to); len(clones) > 0 {
+			p.Run.Sweep = true
+			c.add("drills", "%s of drills at %s, such as %s: removed first, and a drill that is at work makes room", plural(uint64(len(clones)), "clone", "clones"), to, clones[0])
+		}
 	}
 	p.Checks = c.list
 	p.Refused = c.refused(!o.OnlyFit)

@@ -58,7 +58,7 @@ func (w *writer) fenceReturnedStep(site *plans.Site) (Step, bool) {
 // fenceFacts are what the plan's own fence is told, in a failover: From is the
 // site that it shuts out.
 func fenceFacts(c *crew) HookFacts {
-	return HookFacts{Plan: c.run.Plan, Runbook: string(c.run.Runbook), Run: c.run.ID, When: "fence", From: c.run.From, To: c.run.To, Images: c.run.images()}
+	return HookFacts{Plan: c.run.Plan, Runbook: string(c.run.Runbook), Run: c.run.ID, When: "fence", From: c.run.From, To: c.run.To, Images: c.run.images(), hidden: planSecrets(c.plan)}
 }
 
 // fenceCommandAct runs the plan's own fence.

@@ -10,6 +10,12 @@ func (w *writer) failover() itinerary {
 	if fences(w.plan, from) && !w.run.Unfenced {
 		out.opening = append(out.opening, stage{w.fenceSiteStep(w.plan.Site(from))})
 	}
+	if w.run.Sweep {
+		out.opening = append(out.opening, stage{{
+			ID: string(StepSweep), Kind: StepSweep, Site: to, What: "remove the clones of drills at " + to,
+			Command: "drover drill sweep " + shellLine(w.plan.File), Proof: "none is seen", act: sweepAct{to},
+		}})
+	}
 	out.opening = append(out.opening, stage{{
 		ID: string(StepBury), Kind: StepBury, Site: from,
 		What:  "record that the copies at " + from + " are given up: they are quarantined when it comes back",

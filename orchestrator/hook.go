@@ -29,6 +29,8 @@ type HookFacts struct {
 	Images  []replay.ImageRef `json:"images"`
 	Outcome string            `json:"outcome,omitempty"` // of the run, after it
 	Drill   *DrillFacts       `json:"drill,omitempty"`   // what a drill adds
+
+	hidden secrets // must not be shown of what a hook says
 }
 
 // hookFactsVersion is the version of the JSON that hooks are given.
@@ -129,6 +131,7 @@ func runHookCommand(ctx context.Context, h *plans.Hook, facts *HookFacts) (HookR
 	e := errand{
 		argv: h.Command, env: append(env, facts.env()...), bare: facts.When == whenCheck, input: input, timeout: h.Timeout.Std(),
 	}
+	e.hidden = facts.hidden.withEnv(append(e.inherited(), env...))
 	return e.run(ctx)
 }
 
@@ -165,6 +168,7 @@ func runFence(ctx context.Context, site plans.Site, facts HookFacts) error {
 		argv: site.Fence.Command, env: append(facts.env(), "DROVER_SITE="+site.Name),
 		input: input, timeout: site.Fence.Timeout.Std(),
 	}
+	e.hidden = facts.hidden.withEnv(e.inherited())
 	if _, err := e.run(ctx); err != nil {
 		return fmt.Errorf("fence of site %s: %w", site.Name, err)
 	}

@@ -26,6 +26,7 @@ type errand struct {
 	argv    []string
 	env     []string // beside Drover's own environment, and before it
 	bare    bool     // of Drover's own environment it gets only what bareEnv names
+	hidden  secrets  // of what it writes
 	input   []byte   // for its standard input, which is then closed
 	timeout time.Duration
 	grace   time.Duration // 0: termGrace
@@ -42,7 +43,7 @@ func (e *errand) run(ctx context.Context) (HookResult, error) {
 	if ctx.Err() != nil {
 		return failed, contextCause(ctx)
 	}
-	pipes, err := openPipes()
+	pipes, err := openPipes(e.hidden)
 	if err != nil {
 		return failed, err
 	}

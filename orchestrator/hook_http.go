@@ -99,7 +99,7 @@ func hookRequest(call *plans.HTTPCall, facts *HookFacts) (*http.Request, secrets
 	if method != http.MethodGet {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	var hidden secrets
+	hidden := slices.Clone(facts.hidden)
 	for _, name := range slices.Sorted(maps.Keys(call.Headers)) {
 		value := call.Headers[name]
 		text, err := value.Reveal()

@@ -12,9 +12,10 @@ const maxOutput = 8 << 10
 
 // tail keeps the end of what is written to it.
 type tail struct {
-	limit int
-	kept  []byte
-	cut   bool
+	limit  int
+	hidden secrets // of what was written
+	kept   []byte
+	cut    bool
 }
 
 // Write never fails.
@@ -27,13 +28,18 @@ func (t *tail) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// text is the end of what was written, cleaned.
+// text is the end of what was written, cleaned and without secrets: these are hidden
+// before anything is cut off, which could leave half of one.
 func (t *tail) text() string {
 	kept := t.kept
 	for t.cut && len(kept) > 0 && !utf8.RuneStart(kept[0]) {
 		kept = kept[1:]
 	}
-	return lastBytes(cleaned(string(kept)), t.limit)
+	text := string(kept)
+	if t.cut {
+		text = t.hidden.withoutEnded(text)
+	}
+	return lastBytes(t.hidden.from(cleaned(t.hidden.from(text))), t.limit)
 }
 
 // escapeRE are the sequences by which programs colour and move on a terminal

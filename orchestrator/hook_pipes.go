@@ -18,8 +18,8 @@ type commandPipes struct {
 	fed, drained     chan struct{}
 }
 
-func openPipes() (*commandPipes, error) {
-	p := &commandPipes{written: &tail{limit: maxOutput}}
+func openPipes(hidden secrets) (*commandPipes, error) {
+	p := &commandPipes{written: &tail{limit: maxOutput, hidden: hidden}}
 	var err error
 	if p.theirIn, p.ourIn, err = os.Pipe(); err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)

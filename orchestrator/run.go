@@ -50,6 +50,8 @@ type Run struct {
 	LeaveDaemon bool `json:"leave_daemon,omitempty"`
 	// Answered: the old site answered when the word was given for a failover.
 	Answered bool `json:"answered,omitempty"`
+	// Sweep: drills had clones at the surviving site, which are removed first.
+	Sweep bool `json:"sweep,omitempty"`
 	// NoWayBack: nobody has to follow the new primary.
 	NoWayBack bool `json:"no_way_back,omitempty"`
 	// Verify: copies are compared with what they were made of, byte by byte,

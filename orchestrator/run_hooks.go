@@ -133,7 +133,7 @@ func (a hookAct) look(_ context.Context, c *crew) (bool, string, error) {
 func (a hookAct) do(_ context.Context, c *crew) error {
 	c.past.claim(a.step)
 	facts := a.facts
-	facts.Outcome = c.outcome
+	facts.Outcome, facts.hidden = c.outcome, planSecrets(c.plan)
 	result, err := runHook(context.WithoutCancel(c.hard), a.hook, facts)
 	if err != nil {
 		return err

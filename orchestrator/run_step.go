@@ -36,6 +36,7 @@ const (
 	StepReverse    StepKind = "reverse"
 	StepClear      StepKind = "clear"
 	StepBury       StepKind = "bury"
+	StepSweep      StepKind = "sweep-drills"
 )
 
 // Step is one step of a run: what it will do, the equivalent command, and how

@@ -40,21 +40,35 @@ func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLe
 			mu.Unlock()
 			continue
 		}
-		for _, place := range drillPlaces(plan) {
-			wg.Go(func() {
-				images, err := listPool(ctx, plan, site, place, 0)
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil && !errors.Is(err, replay.ErrNotFound) { // what is not there holds nothing
-					unseen = append(unseen, newDrillUnseen(wanted.Name, place.String(), err))
+		wg.Go(func() {
+			found, hidden := drillClonesAt(ctx, plan, wanted.Name, site)
+			mu.Lock()
+			defer mu.Unlock()
+			out, unseen = append(out, found...), append(unseen, hidden...)
+		})
+	}
+	wg.Wait()
+	return out, unseen
+}
+
+// drillClonesAt is the same for one site.
+func drillClonesAt(ctx context.Context, plan *plans.Plan, name string, site Site) (out []DrillLeft, unseen []DrillUnseen) {
+	var mu sync.Mutex
+	var wg parallel.Group
+	for _, place := range drillPlaces(plan) {
+		wg.Go(func() {
+			images, err := listPool(ctx, plan, site, place, 0)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && !errors.Is(err, replay.ErrNotFound) { // what is not there holds nothing
+				unseen = append(unseen, newDrillUnseen(name, place.String(), err))
+			}
+			for i := range images {
+				if m, ok := parseDrillMark(images[i].Ref.Name); ok {
+					out = append(out, newDrillLeft(m, name, images[i].Ref, ""))
 				}
-				for i := range images {
-					if m, ok := parseDrillMark(images[i].Ref.Name); ok {
-						out = append(out, newDrillLeft(m, wanted.Name, images[i].Ref, ""))
-					}
-				}
-			})
-		}
+			}
+		})
 	}
 	wg.Wait()
 	return out, unseen

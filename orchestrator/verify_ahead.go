@@ -40,8 +40,13 @@ func (v *verification) open(ctx context.Context, ref replay.ImageRef, site, snap
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot at %s: %w", site, err)
 	}
+	return v.limited(reader, site), nil
+}
+
+// limited holds what is read at a site back to its bandwidth.
+func (v *verification) limited(reader replay.Reader, site string) replay.Reader {
 	if limit := v.limits[site]; limit != nil {
-		reader = &limitedReader{Reader: reader, limit: limit}
+		return &limitedReader{Reader: reader, limit: limit}
 	}
-	return reader, nil
+	return reader
 }

@@ -262,6 +262,9 @@ func retryable(err error) bool {
 // limitBurst is how much may be read at once with a bandwidth limit, in bytes.
 const limitBurst = compare.ChunkSize
 
+// errTooSlow says that a time is too short for what is to be read in it.
+var errTooSlow = errors.New("the plan's verification.bandwidth lets it not be read in the time that it has")
+
 // limitedReader holds reads back to the bandwidth of a site, which all images
 // share.
 type limitedReader struct {
@@ -274,6 +277,9 @@ func (r *limitedReader) ReadAt(ctx context.Context, p []byte, offset uint64) (in
 	for left := len(p); left > 0; {
 		part := min(left, limitBurst)
 		if err := r.limit.WaitN(ctx, part); err != nil {
+			if ctx.Err() == nil { // it is known that the time will not do
+				err = errTooSlow
+			}
 			return 0, fmt.Errorf("wait for bandwidth: %w", err)
 		}
 		left -= part

@@ -115,6 +115,7 @@ func (l *drillLog) read(recorded []report.Summary, now time.Time) {
 	newest.make()
 	keep(l.newest.tried, newest.tried)
 	keep(l.newest.last, newest.last)
+	keep(l.newest.told, newest.told)
 	l.newest = newest
 }
 
@@ -131,14 +132,15 @@ func (l *drillLog) note(s report.Summary, now time.Time) {
 }
 
 // drillNewest are the newest reports of each drill: last, of those that have passed or
-// failed; tried, of all. A drill of some of its images alone stands for none of them.
+// failed; told, of those and of the ones that a fault has ended; tried, of all. A drill
+// of some of its images alone stands for none of them.
 type drillNewest struct {
-	last, tried map[string]report.Summary
+	last, told, tried map[string]report.Summary
 }
 
 func (n *drillNewest) make() {
 	if n.tried == nil {
-		n.last, n.tried = map[string]report.Summary{}, map[string]report.Summary{}
+		n.last, n.told, n.tried = map[string]report.Summary{}, map[string]report.Summary{}, map[string]report.Summary{}
 	}
 }
 
@@ -148,8 +150,12 @@ func (n *drillNewest) add(s report.Summary) {
 		return
 	}
 	n.tried[s.Name] = s
-	if s.Verdict == report.Passed || s.Verdict == report.Failed {
+	ended := s.Verdict == report.Passed || s.Verdict == report.Failed
+	if ended {
 		n.last[s.Name] = s
+	}
+	if ended || s.Fault {
+		n.told[s.Name] = s
 	}
 }
 
@@ -205,10 +211,9 @@ func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
 	for i := range w.plan.Drills {
 		out = append(out, l.signals(w.plan, &w.plan.Drills[i], w.options.Now())...)
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.newest.last)) {
-		known := slices.ContainsFunc(w.plan.Drills, func(d plans.Drill) bool { return d.Name == name })
-		if s := l.newest.last[name]; !known && s.Verdict == report.Failed {
-			out = append(out, drillFailed(w.plan, &s))
+	for _, name := range slices.Sorted(maps.Keys(l.newest.told)) {
+		if !slices.ContainsFunc(w.plan.Drills, func(d plans.Drill) bool { return d.Name == name }) {
+			out = append(out, l.found(w.plan, name)...)
 		}
 	}
 	for i := range l.left {
@@ -219,10 +224,8 @@ func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
 
 // signals are those of one drill of the plan.
 func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out []alert.Signal) {
+	out = l.found(plan, d.Name)
 	last, done := l.newest.last[d.Name]
-	if done && last.Verdict == report.Failed {
-		out = append(out, drillFailed(plan, &last))
-	}
 	times, err := plans.CronSchedule(d.Schedule, d.TimeZone)
 	if d.Schedule == "" || err != nil {
 		return out
@@ -252,7 +255,17 @@ func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out
 		"drover drill "+shellLine(plan.File, "--name", d.Name)))
 }
 
-func drillFailed(plan *plans.Plan, s *report.Summary) alert.Signal {
-	return signal(SignalDrillFailed, s.To, fmt.Sprintf("drill %s of %s has failed: %s", s.Name, s.Began.Format(evidenceTime), s.Why),
-		"drover report "+shellLine(plan.File, s.ID)+" shows all of it")
+// found are the signals of what the drills of a name have come to.
+func (l *drillLog) found(plan *plans.Plan, name string) (out []alert.Signal) {
+	tell := func(code, what string, s *report.Summary) {
+		out = append(out, signal(code, s.To, fmt.Sprintf("drill %s of %s %s: %s", name, s.Began.Format(evidenceTime), what, s.Why),
+			"drover report "+shellLine(plan.File, s.ID)+" shows all of it"))
+	}
+	if last, done := l.newest.last[name]; done && last.Verdict == report.Failed {
+		tell(SignalDrillFailed, "has failed", &last)
+	}
+	if told, done := l.newest.told[name]; done && told.Fault {
+		tell(SignalDrillAborted, "was aborted", &told)
+	}
+	return out
 }

@@ -71,3 +71,34 @@ func TestDrillsByOrderOfRecords(t *testing.T) {
 		t.Errorf("one that has just begun: %v of %v", got, recorded)
 	}
 }
+
+// TestOldReports: of a drill that is seldom made, its last report and that of when it last
+// passed stay, however many there are of others.
+func TestOldReports(t *testing.T) {
+	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	var entries []Entry
+	add := func(name string, v report.Verdict, scope string) string {
+		at = at.Add(time.Minute)
+		body, err := report.Encode(&report.Report{Version: report.Version, ID: fmt.Sprint("drill-", len(entries)), Kind: string(Drill), Name: name, Scope: scope, Plan: "shop", Began: at, Ended: at, Verdict: v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprintf("%s-w-00000001", keyTime(at.UnixMicro()))
+		entries = append(entries, Entry{Key: key, Kind: EntryReport, Body: body})
+		return key
+	}
+	older := add("monthly", report.Passed, "")
+	passed := add("monthly", report.Passed, "")
+	failed := add("monthly", report.Failed, "")
+	skipped := add("monthly", report.Skipped, "")
+	part := add("monthly", report.Passed, "image vm-1")
+	for range keptReports + keptReports/10 {
+		add("hourly", report.Passed, "")
+	}
+	old := oldReports(entries)
+	for key, want := range map[string]bool{older: true, passed: false, failed: false, skipped: true, part: true, entries[len(entries)-1].Key: false} {
+		if slices.Contains(old, key) != want {
+			t.Errorf("%s is old: %v", key, !want)
+		}
+	}
+}

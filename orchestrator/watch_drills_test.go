@@ -69,3 +69,33 @@ func TestWatchDrills(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchDrillsAgain: a daemon that is started anew tells, from the records, what the
+// drills before it came to, the newest last.
+func TestWatchDrillsAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, drilledNightly, 1)
+		first := b.passes(orchestrator.DrillOptions{})
+		b.must(b.world.Corrupt("b", ref("volume-0"), 1<<20, []byte("rot")))
+		b.must(b.world.Write("a", ref("volume-0"), 2<<20, []byte("data")))
+		time.Sleep(time.Minute)
+		second, _ := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		for range 2 {
+			m := b.watchman(t, b.immortal())
+			time.Sleep(20 * time.Minute)
+			var told []string
+			for _, r := range m.since(0) {
+				for _, s := range r.Drills {
+					told = append(told, s.ID+string(s.Verdict))
+					if s.ID == first.ID && (s.Seconds <= 0 || s.Achieved.RPOSeconds == nil || s.Achieved.RTOSeconds == nil) {
+						t.Errorf("%+v", s)
+					}
+				}
+			}
+			if want := []string{first.ID + "passed", second.ID + "failed"}; !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+			m.stop()
+		}
+	})
+}

@@ -30,6 +30,7 @@ const (
 	SignalInterrupted    = "watch-interrupted"
 	SignalCannotAct      = "watch-cannot-act"
 	SignalDrillFailed    = "drill-failed"
+	SignalDrillAborted   = "drill-aborted"
 	SignalDrillOverdue   = "drill-overdue"
 	SignalDrillLeft      = "drill-leftover"
 	SignalManualStep     = "manual-step"
@@ -56,6 +57,7 @@ var WatchSignals = []struct {
 	{SignalConvergeFailed, alert.Warning, "drift could not be repaired"},
 	{SignalUnverified, alert.Warning, "the background verification could not be made"},
 	{SignalDrillFailed, alert.Warning, "the last drill has found that the other site would not serve as planned"},
+	{SignalDrillAborted, alert.Warning, "the last drill did not come to its end: a hook of it has failed, its time was over, or it had found something wrong before it made room for a run"},
 	{SignalDrillOverdue, alert.Warning, "no drill has passed or failed for longer than the plan's schedule lets it"},
 	{SignalDrillLeft, alert.Warning, "clones or snapshots of a drill are there after its expiry"},
 	{SignalManualStep, alert.Warning, "a run waits at a manual step until a person says that it is done"},

@@ -87,5 +87,5 @@ type Check struct {
 type Verification struct {
 	Schedule  string `yaml:"schedule" is:"cron" doc:"cron line; without one nothing is verified in the background"`
 	TimeZone  string `yaml:"time_zone" default:"UTC" is:"zone" doc:"IANA time zone of the cron line"`
-	Bandwidth Size   `yaml:"bandwidth" doc:"bytes a second read at each site, such as 100MiB (0: no limit)"`
+	Bandwidth Size   `yaml:"bandwidth" doc:"bytes a second read at each site, such as 100MiB (0: no limit); the checks that Drover brings keep to it in a drill, too"`
 }

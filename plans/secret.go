@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -226,4 +229,42 @@ func (h HeaderValue) reference() string {
 		return "plain:" + *h.plain
 	}
 	return h.Secret.reference()
+}
+
+// Secrets reads all secrets of the plan, each once, for whoever must hide them. One that
+// cannot be read is left out.
+func (p *Plan) Secrets() []string {
+	found := map[string]bool{}
+	collectSecrets(reflect.ValueOf(p).Elem(), func(s Secret) {
+		if text, err := s.Reveal(); err == nil {
+			found[text] = true
+		}
+	})
+	return slices.Sorted(maps.Keys(found))
+}
+
+// collectSecrets goes through a value by the rows of the language.
+func collectSecrets(v reflect.Value, found func(Secret)) {
+	switch t := v.Type(); {
+	case t == headerType:
+		found(v.Interface().(HeaderValue).Secret)
+	case t == secretType:
+		found(v.Interface().(Secret))
+	case t.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			collectSecrets(v.Elem(), found)
+		}
+	case isMapping(t):
+		for _, f := range fieldsOf(t) {
+			collectSecrets(v.Field(f.index), found)
+		}
+	case t.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			collectSecrets(v.Index(i), found)
+		}
+	case t.Kind() == reflect.Map:
+		for _, key := range v.MapKeys() {
+			collectSecrets(v.MapIndex(key), found)
+		}
+	}
 }

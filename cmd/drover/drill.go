@@ -134,7 +134,7 @@ func newDrillSweep(s *session) *cobra.Command {
 		Use:   "sweep FILE",
 		Short: "Remove what killed drills have left",
 		Long: `Sweep removes the clones and snapshots of the plan's drills that are not at work any
-more, at every site. Each names its drill, and until when it was to be gone. It refuses
+more, at every site, and the copies of images that killed ones have left on this host. Each names its drill, and until when it was to be gone. It refuses
 (exit code 10) while a drill of the plan is at work. A snapshot at a secondary goes by
 replay once it is removed at the primary. A site or pool that could not be looked at
 is named, and the command fails: drills may have left more there.`,

@@ -59,6 +59,7 @@ var pages = map[string]string{
 	orchestrator.SignalHaltReplays:             "halted.md",
 	orchestrator.SignalConvergeFailed:          "signals.md",
 	orchestrator.SignalDrillFailed:             "drill.md",
+	orchestrator.SignalDrillAborted:            "drill.md",
 	orchestrator.SignalDrillOverdue:            "drill.md",
 	orchestrator.SignalDrillLeft:               "drill.md",
 	alert.ChannelFailing:                       "notifications.md",

@@ -39,6 +39,9 @@ type Report struct {
 	Ended   time.Time `json:"ended"`
 	Verdict Verdict   `json:"verdict"`
 	Why     string    `json:"why,omitempty"` // what decided the verdict, in one line
+	// Fault, of one that was aborted: it is for a person to look at. A hook has failed, its
+	// time was over, or it had found something wrong before it made room.
+	Fault bool `json:"fault,omitempty"`
 
 	Objectives Objectives `json:"objectives"`
 	Achieved   Achieved   `json:"achieved"`

@@ -15,6 +15,7 @@ type Summary struct {
 	Seconds float64   `json:"seconds"` // from the beginning to the end
 	Verdict Verdict   `json:"verdict"`
 	Why     string    `json:"why,omitempty"`
+	Fault   bool      `json:"fault,omitempty"` // see [Report]
 
 	Objectives Objectives `json:"objectives"`
 	Achieved   Achieved   `json:"achieved"`
@@ -58,7 +59,7 @@ func (c *Counts) add(v Verdict, n int) {
 func Summarize(r *Report) Summary {
 	s := Summary{
 		ID: r.ID, Kind: r.Kind, Name: r.Name, Plan: r.Plan, From: r.From, To: r.To, Scope: r.Scope,
-		Began: r.Began, Seconds: took(r.Began, r.Ended), Verdict: r.Verdict, Why: r.Why,
+		Began: r.Began, Seconds: took(r.Began, r.Ended), Verdict: r.Verdict, Why: r.Why, Fault: r.Fault,
 		Objectives: r.Objectives, Achieved: r.Achieved, Left: len(r.Left),
 	}
 	s.Images = r.MoreImages

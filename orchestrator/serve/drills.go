@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,11 +13,17 @@ import (
 type drillMetrics struct {
 	ended, passed, seconds, rpo, rto *prometheus.GaugeVec
 	verdicts                         *prometheus.CounterVec
+
+	mu sync.Mutex
+	// counted are the ids of the drills of each plan that verdicts holds: whoever begins
+	// to act reads all that are recorded, also where the same process has acted before.
+	counted map[string]map[string]bool
 }
 
-func newDrillMetrics() drillMetrics {
-	return drillMetrics{
-		ended: drillEnded.gauge(), passed: drillPassed.gauge(), seconds: drillSeconds.gauge(), rpo: drillRPO.gauge(), rto: drillRTO.gauge(),
+func newDrillMetrics() *drillMetrics {
+	return &drillMetrics{
+		counted: map[string]map[string]bool{},
+		ended:   drillEnded.gauge(), passed: drillPassed.gauge(), seconds: drillSeconds.gauge(), rpo: drillRPO.gauge(), rto: drillRTO.gauge(),
 		verdicts: drillVerdicts.counter(),
 	}
 }
@@ -27,11 +34,26 @@ func (d *drillMetrics) collectors() []prometheus.Collector {
 
 // forget drops the series of a plan.
 func (d *drillMetrics) forget(plan string) {
+	d.mu.Lock()
+	delete(d.counted, plan)
+	d.mu.Unlock()
 	for _, family := range []interface {
 		DeletePartialMatch(labels prometheus.Labels) int
 	}{d.ended, d.passed, d.seconds, d.rpo, d.rto, d.verdicts} {
 		family.DeletePartialMatch(prometheus.Labels{"plan": label(plan)})
 	}
+}
+
+// count reports whether a drill is to be counted: each is once.
+func (d *drillMetrics) count(plan, id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.counted[plan] == nil {
+		d.counted[plan] = map[string]bool{}
+	}
+	known := id != "" && d.counted[plan][id]
+	d.counted[plan][id] = true
+	return !known
 }
 
 // Drilled notes what a drill came to. Those of one name are told in their order. One of
@@ -40,10 +62,13 @@ func (m *Metrics) Drilled(plan string, s *report.Summary) {
 	if !s.Whole() {
 		return
 	}
-	d := &m.drills
+	d := m.drills
+	first := d.count(plan, s.ID)
 	plan, name := label(plan), label(s.Name)
 	ended := unixSeconds(s.Began.Add(time.Duration(s.Seconds * float64(time.Second))))
-	d.verdicts.WithLabelValues(plan, name, label(string(s.Verdict))).Inc()
+	if first {
+		d.verdicts.WithLabelValues(plan, name, label(string(s.Verdict))).Inc()
+	}
 	d.ended.WithLabelValues(plan, name).Set(ended)
 	d.seconds.WithLabelValues(plan, name).Set(s.Seconds)
 	if passed := d.passed.WithLabelValues(plan, name); s.Verdict == report.Passed {

@@ -38,7 +38,7 @@ type Metrics struct {
 	checkEnded, checkSuccess, checkNext, leaseHeld, hanging *prometheus.GaugeVec
 	waiting                                                 *prometheus.GaugeVec
 
-	drills drillMetrics
+	drills *drillMetrics
 
 	mu       sync.Mutex
 	channels map[string][]string // by plan, those that Watch has begun

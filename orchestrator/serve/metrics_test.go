@@ -404,3 +404,35 @@ func TestAtOnce(t *testing.T) {
 	}
 	writers.Wait()
 }
+
+// TestDrilledAgain: a process that begins to act once more reads the same reports, which
+// count once; what they tell of is there either way.
+func TestDrilledAgain(t *testing.T) {
+	m := serve.NewMetrics(build)
+	passed := &reports.Summary{ID: "drill-1", Name: "nightly", Began: noon, Seconds: 60, Verdict: reports.Passed, Achieved: reports.Achieved{RPOSeconds: value(2.5), RTOSeconds: value(50.0)}}
+	skipped := &reports.Summary{ID: "drill-2", Name: "nightly", Began: noon.Add(time.Hour), Verdict: reports.Skipped}
+	for range 2 {
+		m.Drilled("databases", passed)
+		m.Drilled("databases", skipped)
+	}
+	m.Drilled("other", passed)
+	got := map[string]float64{}
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, s := range f.GetMetric() {
+			for _, l := range s.GetLabel() {
+				if l.GetName() == "plan" && l.GetValue() == "databases" {
+					got[f.GetName()] += s.GetCounter().GetValue() + s.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	if got["drover_drills_total"] != 2 || got["drover_drill_last_success_timestamp_seconds"] != float64(noon.Unix()+60) {
+		t.Errorf("%v", got)
+	}
+	m.Forget("databases")
+	m.Drilled("databases", passed)
+}

@@ -71,6 +71,7 @@ var ifNot = map[orchestrator.StepKind]string{
 	orchestrator.StepFollow:     "wait; the whole image is copied. Leave it alone meanwhile, and do not discard what was kept of it.",
 	orchestrator.StepCompare:    "do not let the copy serve, and do not clear the halt: find the cause, then discard that copy once more.",
 	orchestrator.StepClear:      "it concerns only Drover's records, and no image: without Drover leave it out.",
+	orchestrator.StepSweep:      "go on: a clone keeps nothing from being promoted. Remove it later.",
 	orchestrator.StepBury:       "write it down where the person will see it who starts {from} again: its copies must not serve.",
 }
 

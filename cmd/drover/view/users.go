@@ -2,6 +2,7 @@ package view
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/drover-io/drover/orchestrator"
@@ -35,21 +36,17 @@ type User struct {
 
 // NewUsers lists the users of a plan: Drover's own at every site, the
 // daemon's where Drover runs it as a process, and the one that peers by conf
-// files share. With pools, each can touch the plan's pools only.
+// files share, and those of drills' checks. With pools, each can touch the plan's pools
+// only; Drover itself, those in which drills bring images up, too.
 func NewUsers(plan *plans.Plan, onlyPools bool) *Users {
-	var pools []string
+	var pools, own []string
 	if onlyPools {
-		seen := map[string]bool{}
-		for _, p := range plan.Pools {
-			if !seen[p.Name] {
-				seen[p.Name] = true
-				pools = append(pools, p.Name)
-			}
-		}
+		pools = planPools(plan)
+		own = withoutTwice(append(slices.Clone(pools), orchestrator.DrillPools(plan)...))
 	}
 	u := &Users{APIVersion: "drover/v1", Kind: "Users", Plan: plan.Name}
 	for _, site := range plan.Sites {
-		drover := replay.DroverCaps(pools...)
+		drover := replay.DroverCaps(own...)
 		drover.Name = site.User
 		if site.Daemon.Run == plans.RunCephadm {
 			drover = drover.WithOrchestrator()
@@ -75,6 +72,30 @@ func NewUsers(plan *plans.Plan, onlyPools bool) *Users {
 		u.Sites = append(u.Sites, SiteUsers{Site: site.Name, Users: users})
 	}
 	return u
+}
+
+// planPools names the pools in which the plan's images lie, with their data and journals.
+func planPools(plan *plans.Plan) (pools []string) {
+	for i := range plan.Pools {
+		p := &plan.Pools[i]
+		pools = append(pools, p.Name, p.JournalPool)
+		for k := range p.Images {
+			if c := p.Images[k].Create; c != nil {
+				pools = append(pools, c.DataPool)
+			}
+		}
+	}
+	return withoutTwice(pools)
+}
+
+// withoutTwice keeps the first of each name, and none that is empty.
+func withoutTwice(names []string) (out []string) {
+	for _, name := range names {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // drillUsers are the users that the plan's drills give to their checks. Each site can
