@@ -93,6 +93,9 @@ func Apply(ctx context.Context, plan *plans.Plan, sites *Sites, o Options) (*Res
 	if result.Refused == nil && result.Lost == nil && !o.DryRun && !result.Interrupted {
 		r.wait(ctx, result)
 	}
+	if result.Refused != nil && ctx.Err() != nil {
+		result.Interrupted = true // since it was refused
+	}
 	result.Took = time.Since(r.began)
 	return result, result.Err()
 }

@@ -224,7 +224,7 @@ func (d *differ) callouts(site string, seen *SiteObservation) {
 				if daemon.Pools[n].Pool != pool {
 					continue
 				}
-				for _, c := range daemon.Complaints(&daemon.Pools[n], reports) {
+				for _, c := range replay.Complaints(seen.Daemons, k, n, reports) {
 					texts = append(texts, c.Text)
 				}
 			}

@@ -64,12 +64,13 @@ func newSiteStatus(plan *plans.Plan, wanted plans.Site, seen *SiteObservation) S
 		s.Error, s.Next = replay.WithoutSite(s.Name, seen.DaemonsFault.What), seen.DaemonsFault.Hint
 	}
 	for i := range seen.Daemons {
-		s.Daemons = append(s.Daemons, newDaemonStatus(plan, seen, &seen.Daemons[i]))
+		s.Daemons = append(s.Daemons, newDaemonStatus(plan, seen, i))
 	}
 	return s
 }
 
-func newDaemonStatus(plan *plans.Plan, seen *SiteObservation, d *replay.MirrorDaemon) DaemonStatus {
+func newDaemonStatus(plan *plans.Plan, seen *SiteObservation, daemon int) DaemonStatus {
+	d := &seen.Daemons[daemon]
 	s := DaemonStatus{Client: d.ClientID, Host: d.Host, Version: d.Version, Started: d.Started, Serves: []string{}}
 	for i := range d.Pools {
 		p := &d.Pools[i]
@@ -84,7 +85,7 @@ func newDaemonStatus(plan *plans.Plan, seen *SiteObservation, d *replay.MirrorDa
 		if here := seen.Pool(p.Pool); here != nil {
 			reports = here.Reports
 		}
-		for _, c := range d.Complaints(p, reports) {
+		for _, c := range replay.Complaints(seen.Daemons, daemon, i, reports) {
 			s.Callouts = append(s.Callouts, p.Pool.String()+": "+c.Level+": "+c.Text)
 		}
 	}

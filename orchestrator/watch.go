@@ -51,8 +51,11 @@ type Watch struct {
 	tenure   *tenure // while it acts
 	pending  []Entry // of the history, that no site has taken yet
 	losses   []loss  // of the right to act
-	// aloneBlind are the sites that did not answer the last check that it made alone.
-	aloneBlind []string
+	// aloneBlind are the sites that did not answer the last check that it made alone, which
+	// began at aloneAt. doubted is when one of them answered all the same, so that it was
+	// looked at again.
+	aloneBlind       []string
+	aloneAt, doubted time.Time
 }
 
 // WatchOptions are how a watch reaches the sites, and whom it tells.
@@ -226,7 +229,7 @@ func (w *Watch) tell(t *tenure, result *CheckResult) bool {
 	}
 	if t == nil {
 		w.mu.Lock()
-		w.aloneBlind = result.Blind
+		w.aloneBlind, w.aloneAt = result.Blind, time.Now().Add(-result.Took)
 		w.mu.Unlock()
 	}
 	w.options.Checked(*result)

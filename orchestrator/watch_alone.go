@@ -42,12 +42,14 @@ func (w *Watch) aloneSignals(acts bool, result *CheckResult) {
 
 // stillAlone reports whether the sites that did not answer the last check, which the
 // watch made alone, are silent still. A process that was stopped meanwhile knows only
-// how they were before; where one of them answers, it is looked at once more.
+// how they were before; where one of them answers, it is looked at once more, and what
+// that finds holds: a site may answer this question, and not those of a check.
 func (w *Watch) stillAlone(ctx context.Context) bool {
 	w.looking.RLock()
 	defer w.looking.RUnlock()
 	w.mu.Lock()
 	blind := w.aloneBlind
+	lookedAgain := !w.doubted.IsZero() && w.aloneAt.After(w.doubted)
 	w.mu.Unlock()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, shortAnswer) // nothing depends on who is slower
@@ -77,12 +79,19 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 		})
 	}
 	wg.Wait()
-	// One that was stopped while it asked knows no more than before.
-	if answered.Load() || time.Since(began) > 2*shortAnswer {
-		w.CheckNow()
-		return false
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case time.Since(began) > 2*shortAnswer: // it was stopped while it asked, and knows no more than before
+	case !answered.Load():
+		return true
+	case lookedAgain:
+		w.doubted = time.Time{} // the next time it is doubted anew
+		return true
 	}
-	return true
+	w.doubted = time.Now()
+	w.CheckNow()
+	return false
 }
 
 // CannotAct reports whether sites answer the watch, and it can only look all the same.

@@ -192,7 +192,7 @@ func needed(report *StatusReport, name string, died bool) bool {
 // onlyActing are the signals that only a watch finds that acts.
 var onlyActing = []string{
 	SignalReplayStuck, SignalJournalHeld, SignalDrift, SignalConvergeFailed, SignalCopiesDiffer, SignalUnverified,
-	SignalDrillFailed, SignalDrillOverdue, SignalDrillLeft,
+	SignalDrillFailed, SignalDrillAborted, SignalDrillOverdue, SignalDrillLeft,
 }
 
 // unjudged are the signals, of daemons above all, of which nothing can be told yet:

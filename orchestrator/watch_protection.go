@@ -123,7 +123,9 @@ func (g *guard) step(image *ImageStatus, to Protection, why string, changes *[]P
 			// What is seen holds, also where checks have missed what was between.
 			m = NewMachine(to)
 			g.machines[image.Ref] = m
-			why += " (what was between was not seen)"
+			if from != replay.Unknown && to != replay.Unknown { // those are of the observer, not of the image
+				why += " (what was between was not seen)"
+			}
 		}
 		*changes = append(*changes, ProtectionChange{Image: image.Ref, From: from, To: to, Event: event, Why: why, Roles: image.Roles})
 	}

@@ -28,23 +28,33 @@ type unmadeCopy struct {
 	Secondary string          `json:"secondary,omitempty"`
 }
 
-// unmadeOf is what a verification that has ended could not compare; nil: it could all.
-func unmadeOf(report *VerifyReport, err error) *unmade {
+// unmadeOf is what a verification that has ended could not compare; nil: it could all. The
+// images that are well are named first: they are what is told of and tried again.
+func unmadeOf(report *VerifyReport, err error, seen *StatusReport) *unmade {
 	if err != nil {
 		return &unmade{Why: oneLine(err.Error())}
 	}
 	var u unmade
+	var rest []unmadeCopy
+	well := wellCopies(seen)
 	for i := range report.Images {
 		r := &report.Images[i]
 		if r.Comparison != nil {
 			continue
 		}
-		if len(u.Copies) == unmadeNamed {
-			u.More++
+		c := unmadeCopy{Image: r.Ref, Secondary: r.Secondary}
+		if !well[c] {
+			rest = append(rest, c)
 			continue
 		}
-		u.Copies = append(u.Copies, unmadeCopy{Image: r.Ref, Secondary: r.Secondary})
 		if u.Why == "" {
+			u.Why = r.Ref.String() + ": " + r.Error
+		}
+		u.Copies = append(u.Copies, c)
+	}
+	u.add(rest)
+	for i := range report.Images {
+		if r := &report.Images[i]; u.Why == "" && r.Comparison == nil {
 			u.Why = r.Ref.String() + ": " + r.Error
 		}
 	}
@@ -64,8 +74,34 @@ func unmadeOf(report *VerifyReport, err error) *unmade {
 	return &u
 }
 
-// left is what of it was not compared since either, by whomever; nil: nothing.
-func (u *unmade) left(p *proofs, since time.Time) *unmade {
+// add names more copies, as far as there is room, and counts the rest.
+func (u *unmade) add(copies []unmadeCopy) {
+	for _, c := range copies {
+		if !slices.Contains(u.Copies, c) {
+			u.Copies = append(u.Copies, c)
+		}
+	}
+	if over := len(u.Copies) - unmadeNamed; over > 0 {
+		u.Copies, u.More = u.Copies[:unmadeNamed:unmadeNamed], u.More+over
+	}
+}
+
+// with adds what a retry has left aside.
+func (u *unmade) with(more *unmade) *unmade {
+	switch {
+	case more == nil:
+		return u
+	case u == nil:
+		return more
+	}
+	u.add(more.Copies)
+	u.More = max(u.More, more.More)
+	return u
+}
+
+// left is what of it was not compared since either, by whomever; nil: nothing. seen is what
+// the last check saw, from which it is told of how many more; nil: that is not known.
+func (u *unmade) left(p *proofs, since time.Time, seen *StatusReport) *unmade {
 	if u == nil || len(u.Copies) == 0 {
 		return u
 	}
@@ -75,8 +111,48 @@ func (u *unmade) left(p *proofs, since time.Time) *unmade {
 			out.Copies = append(out.Copies, c)
 		}
 	}
+	if seen != nil && u.More > 0 {
+		out.More = min(u.More, max(0, p.uncompared(seen, since)-len(out.Copies)))
+	}
 	if len(out.Copies)+out.More == 0 {
 		return nil
+	}
+	return out
+}
+
+// uncompared is how many copies were not compared since.
+func (p *proofs) uncompared(seen *StatusReport, since time.Time) (n int) {
+	for i := range seen.Images {
+		for k := range seen.Images[i].Copies {
+			if !p.comparedSince(seen.Images[i].Ref, seen.Images[i].Copies[k].Site, since) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// well are the copies that can be compared, as a check saw them: they follow a primary
+// that answers, and are in nobody's hands. With an image without a site it means any copy.
+type well map[unmadeCopy]bool
+
+func wellCopies(seen *StatusReport) well {
+	out := well{}
+	if seen == nil {
+		return out
+	}
+	silent := func(site string) bool { return slices.Contains(seen.Summary.Silent, site) }
+	for i := range seen.Images {
+		image := &seen.Images[i]
+		if image.Primary == "" || silent(image.Primary) || image.Halt != "" || image.Run != "" {
+			continue
+		}
+		for k := range image.Copies {
+			c := &image.Copies[k]
+			if follows := c.State == replay.Replaying || c.State == replay.Lagging; follows && !silent(c.Site) {
+				out[unmadeCopy{image.Ref, c.Site}], out[unmadeCopy{Image: image.Ref}] = true, true
+			}
+		}
 	}
 	return out
 }
@@ -84,11 +160,23 @@ func (u *unmade) left(p *proofs, since time.Time) *unmade {
 // anyWell reports whether something of it could be compared by now, as the last check
 // saw it.
 func (u *unmade) anyWell(seen *StatusReport) bool {
-	if len(u.Copies) == 0 || seen == nil {
-		return true
+	well := wellCopies(seen)
+	return len(u.Copies) == 0 || seen == nil || slices.ContainsFunc(u.Copies, func(c unmadeCopy) bool { return well[c] })
+}
+
+// again reports whether something that could not be compared before could not be this
+// time either, though it is well, or was known for that.
+func (u *unmade) again(before *unmade, seen *StatusReport) bool {
+	if before == nil {
+		return false
 	}
-	return slices.ContainsFunc(seen.Images, func(i ImageStatus) bool {
-		return i.Healthy && slices.ContainsFunc(u.Copies, func(c unmadeCopy) bool { return c.Image == i.Ref })
+	if len(u.Copies) == 0 {
+		return len(before.Copies) == 0 || before.Firm
+	}
+	well := wellCopies(seen)
+	return slices.ContainsFunc(u.Copies, func(c unmadeCopy) bool {
+		known := slices.Contains(before.Copies, c) || before.More > 0
+		return known && (before.Firm || well[c] || seen == nil)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -71,8 +72,10 @@ func lastSlot(entries []Entry, what string) time.Time { return lastRun(entries, 
 // with it.
 func (w *Watch) verify(ctx context.Context, t *tenure, times cron.Schedule, since time.Time) {
 	next := nextTime(times, since)
+	retry := false
 	for wait := verifyAgain; w.options.Now().Before(next); wait = min(2*wait, verifyAgainMost) {
-		left := w.verifyOnce(ctx, t, since)
+		left := w.verifyOnce(ctx, t, since, retry)
+		retry = true
 		if left == nil {
 			return
 		}
@@ -88,37 +91,57 @@ func (w *Watch) verify(ctx context.Context, t *tenure, times cron.Schedule, sinc
 	}
 }
 
-// verifyOnce compares each of these copies once and records each outcome as it comes.
-// Until it has ended, what the one before it could not compare still holds. It answers
-// with what it could not compare.
-func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time) *unmade {
+// verifyOnce compares each of these copies once and records each outcome as it comes; a
+// retry those that are well by now. Until it has ended, what the one before it could not
+// compare still holds. It answers with what it could not compare.
+func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time, retry bool) *unmade {
 	run := slotRun{What: verifySlot, At: since.UTC(), Open: true}
 	t.mu.Lock()
-	run.Unmade = t.verifying.Unmade.left(t.proofs, t.verifying.At)
+	run.Unmade = t.verifying.Unmade.left(t.proofs, t.verifying.At, t.last.Load())
 	t.mu.Unlock()
 	w.verifies(ctx, t, run)
+	before := run.Unmade
 	report, err := Verify(ctx, w.plan, t.sites, VerifyOptions{
 		Parallel: 1,
-		choose:   func(all []*verifyTarget) []*verifyTarget { return t.uncompared(all, since) },
+		choose: func(all []*verifyTarget) []*verifyTarget {
+			chosen := t.uncompared(all, since)
+			if retry {
+				chosen = wellTargets(chosen, t.last.Load())
+			}
+			return chosen
+		},
 		Progress: func(e VerifyEvent) {
 			if e.Step == VerifyDone && e.Result != nil && e.Result.Comparison != nil {
 				w.verifiedOne(ctx, t, e.Result)
 			}
 		},
 	})
+	ended := w.options.Now()
 	if ctx.Err() != nil {
 		return nil // whoever acts next goes on with it
 	}
-	before := run.Unmade
-	run.Open, run.Unmade = false, unmadeOf(report, err)
-	if u := run.Unmade; u != nil && before != nil {
-		u.Firm = before.Firm || u.anyWell(t.nextSeen(ctx, w.options.Now()))
+	run.Open, run.Unmade = false, unmadeOf(report, err, t.last.Load())
+	if before != nil && run.Unmade != nil {
+		run.Unmade.Firm = run.Unmade.again(before, t.nextSeen(ctx, ended))
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
+	if retry {
+		t.mu.Lock()
+		run.Unmade = run.Unmade.with(before.left(t.proofs, since, t.last.Load()))
+		t.mu.Unlock()
+	}
 	w.verifies(ctx, t, run)
 	return run.Unmade
+}
+
+// wellTargets are those of which a copy is well.
+func wellTargets(all []*verifyTarget, seen *StatusReport) []*verifyTarget {
+	well := wellCopies(seen)
+	return slices.DeleteFunc(slices.Clone(all), func(t *verifyTarget) bool {
+		return seen != nil && !slices.ContainsFunc(t.secondaries, func(site string) bool { return well[unmadeCopy{t.ref, site}] })
+	})
 }
 
 // nextSeen is what the first check has seen that has begun since, or the last one where
@@ -212,7 +235,7 @@ func (w *Watch) verifiedSignals(t *tenure, result *CheckResult) []alert.Signal {
 		s.Image, s.Rank = v.Image.String(), float64(v.Differing)
 		out = append(out, s)
 	}
-	if left := t.verifying.Unmade.left(t.proofs, t.verifying.At); left != nil && left.Firm {
+	if left := t.verifying.Unmade.left(t.proofs, t.verifying.At, result.Report); left != nil && left.Firm {
 		out = append(out, signal(SignalUnverified, "", left.words(), "drover verify "+shellLine(w.plan.File)))
 	}
 	return out

@@ -141,7 +141,7 @@ func TestWatchAloneEndsNothing(t *testing.T) {
 		r := m.last()
 		for _, code := range []string{
 			orchestrator.SignalUnverified, orchestrator.SignalCopiesDiffer, orchestrator.SignalReplayStuck, orchestrator.SignalJournalHeld,
-			orchestrator.SignalDrift, orchestrator.SignalConvergeFailed, orchestrator.SignalDrillFailed, orchestrator.SignalDrillOverdue, orchestrator.SignalDrillLeft,
+			orchestrator.SignalDrift, orchestrator.SignalConvergeFailed, orchestrator.SignalDrillFailed, orchestrator.SignalDrillAborted, orchestrator.SignalDrillOverdue, orchestrator.SignalDrillLeft,
 		} {
 			if r.Role != orchestrator.RoleAlone || !hides(r, code) {
 				t.Errorf("%s: %s is not hidden: %+v", r.Role, code, r.Unseen)

@@ -97,23 +97,29 @@ type Callout struct {
 	Text  string `json:"text"`
 }
 
-// Complaints are the callouts of level warning and error that still mean something,
-// given what is reported of the pool's images at the daemon's own site.
+// Complaints are the callouts of level warning and error of one of a site's daemons about
+// a pool that still mean something, given what is reported there of the pool's images.
 //
 // A pool replayer that finds no way to its peer puts a callout into the service map,
 // and takes it away when it gets through. One that is replaced before that, as when
 // the peer's key comes a moment after the peer, leaves it there for as long as the
 // daemon lives (tools/rbd_mirror/PoolReplayer.cc: init, shut_down). Reports are up
-// only of one that got through, so they disprove it.
-func (d *MirrorDaemon) Complaints(pool *DaemonPool, reports []Report) (out []Callout) {
+// only of one that got through, so they disprove it; of several daemons that serve the
+// pool nobody can tell whose they are.
+func Complaints(daemons []MirrorDaemon, daemon, pool int, reports []Report) (out []Callout) {
+	d := &daemons[daemon]
+	p := &d.Pools[pool]
 	through := slices.ContainsFunc(reports, func(r Report) bool {
-		return r.MirrorUUID == "" && r.Ref.Pool.Name == pool.Pool.Name && r.Up && !r.Updated.Before(d.Started)
+		return r.MirrorUUID == "" && r.Ref.Pool.Name == p.Pool.Name && r.Up && !r.Updated.Before(d.Started)
 	})
-	for _, c := range pool.Callouts {
-		if c.Level == "warning" || c.Level == "error" {
-			if !through || !c.Unconnected() {
-				out = append(out, c)
-			}
+	for i := range daemons {
+		if i != daemon && slices.ContainsFunc(daemons[i].Pools, func(o DaemonPool) bool { return o.Pool.Name == p.Pool.Name }) {
+			through = false
+		}
+	}
+	for _, c := range p.Callouts {
+		if (c.Level == "warning" || c.Level == "error") && (!through || !c.Unconnected()) {
+			out = append(out, c)
 		}
 	}
 	return out

@@ -164,7 +164,7 @@ func (j *judge) complaints(s *SiteEvidence) {
 			if d.Pools[k].Pool.Name != j.Ref.Pool.Name {
 				continue
 			}
-			for _, c := range d.Complaints(&d.Pools[k], s.Reports) {
+			for _, c := range Complaints(s.Daemons, i, k, s.Reports) {
 				j.problemf(ProblemDaemonComplains, s.Site, "rbd-mirror at %s on %s says: %s", s.Site, cmp.Or(d.Host, "its host"), c.Text)
 			}
 		}

@@ -186,6 +186,11 @@ func judgements() []judged {
 		{"daemon complains of what its own reports disprove", with(j, func(_ *Evidence, _, b *site) {
 			b.Daemons[0].Pools[0].Callouts = []Callout{{"error", "unable to connect to remote cluster"}}
 		}), Replaying, nil, ""},
+		{"daemon complains that stands by for the one that reports", with(j, func(_ *Evidence, _, b *site) {
+			second := b.Daemons[0]
+			second.Pools = []DaemonPool{{Pool: second.Pools[0].Pool, Callouts: []Callout{{"error", "unable to connect to remote cluster"}}}}
+			b.Daemons = append(b.Daemons, second)
+		}), Replaying, []ProblemCode{ProblemDaemonComplains}, "b"},
 		{"daemon complains, and its reports are of an earlier life", with(j, func(e *Evidence, _, b *site) {
 			b.Daemons[0].Pools[0].Callouts = []Callout{{"error", "unable to connect to remote cluster"}}
 			b.Daemons[0].Started = e.Now.Add(-time.Second)

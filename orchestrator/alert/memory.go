@@ -82,6 +82,13 @@ func (d *Desk) Note(name string, note json.RawMessage) {
 	d.memory.Notes[name] = note
 }
 
+// Noted is what was remembered under a name; nil: nothing.
+func (d *Desk) Noted(name string) json.RawMessage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.memory.Notes[name]
+}
+
 // copies returns a slice of copies, each of which deepen makes independent. What
 // a stored memory has as null is left out.
 func copies[T any](from []*T, deepen func(*T)) []*T {

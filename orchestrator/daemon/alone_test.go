@@ -56,3 +56,24 @@ func TestCannotAct(t *testing.T) {
 		}
 	})
 }
+
+// TestSilentToChecksOnly: sites that answer whether they are there, and nothing of what a
+// check asks, are told of all the same, though nobody can have a lease.
+func TestSilentToChecksOnly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 2)
+		_, end := s.begin()
+		defer end()
+		time.Sleep(5 * time.Minute)
+		s.take()
+		for _, site := range []string{"a", "b"} {
+			defer s.world.Forbid(site, "SiteName")()
+			defer s.world.Forbid(site, "AcquireLease")()
+		}
+		time.Sleep(10 * time.Minute)
+		all, short := s.take()
+		if !strings.Contains(short, "opened site-unknown, opened site-unknown") {
+			t.Errorf("told: %s %+v", short, all)
+		}
+	})
+}

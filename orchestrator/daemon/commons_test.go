@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/alert"
 	"github.com/drover-io/drover/plans"
 )
@@ -41,7 +42,7 @@ func TestOneLossOfManyPlans(t *testing.T) {
 			t.Fatalf("told: %s", short)
 		}
 		m := all[len(all)-1]
-		if m.Images != 12 || len(m.Worst) != 10 || !strings.Contains(m.What, "12 plans need it: shop-0, shop-1, ") || !strings.Contains(m.What, " and 2 more") {
+		if m.Images != 12 || len(m.Worst) != 10 || !strings.Contains(m.What, "this is of 12 plans: shop-0, shop-1, ") {
 			t.Errorf("%d images, worst %q, %s", m.Images, m.Worst, m.What)
 		}
 		if named := slices.ContainsFunc(m.Worst, func(image string) bool { return strings.Contains(image, " (plan shop-") }); !named {
@@ -106,73 +107,147 @@ func TestSpeakerOfALossGoes(t *testing.T) {
 	})
 }
 
+// TestLossIsRepeatedByNoRestart: a daemon that begins anew while a site is away tells
+// nothing of that again, though several plans may be the first to look.
+func TestLossIsRepeatedByNoRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 6)
+		all := s.shops(6)
+		begin := func() (end func()) {
+			d, err := New(all, s.options())
+			s.must(err)
+			return s.running(d)
+		}
+		end := begin()
+		time.Sleep(5 * time.Minute)
+		s.take()
+		s.world.Vanish("b")
+		time.Sleep(3 * time.Minute)
+		told, _ := s.take()
+		for range 4 {
+			time.Sleep(20 * time.Minute)
+			end()
+			time.Sleep(time.Second)
+			end = begin()
+		}
+		time.Sleep(20 * time.Minute)
+		s.world.Return("b")
+		time.Sleep(10 * time.Minute)
+		end()
+		for _, m := range told {
+			if m.ID != told[0].ID {
+				t.Errorf("told twice at once: %s of %s", m.Kind, m.Plan)
+			}
+		}
+		if rest, short := s.take(); short != "resolved site-unknown" || rest[0].ID != told[0].ID {
+			t.Errorf("told after that: %s", short)
+		}
+	})
+}
+
+// TestLossOfLateIsToldAnew: a plan that loses the site long after another one has told of
+// it tells people itself: they may have taken on what was less.
+func TestLossOfLateIsToldAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newStage(t, 2)
+		all := s.shops(2)
+		d, err := New(all[:1], s.options())
+		s.must(err)
+		defer s.running(d)()
+		time.Sleep(5 * time.Minute)
+		s.world.Vanish("b")
+		time.Sleep(time.Hour)
+		s.take()
+		s.must(d.Reload(all))
+		time.Sleep(5 * time.Minute)
+		if told, short := s.take(); len(told) != 1 || told[0].Kind != alert.Opened || told[0].Plan != "shop-1" {
+			t.Errorf("told: %s", short)
+		}
+	})
+}
+
 // TestCommons holds what a room does against its rules.
-func TestCommons(t *testing.T) {
+func TestCommons(t *testing.T) { bubble(t, holdCommons) }
+
+func holdCommons(t *testing.T) {
 	s, err := plans.Parse("plan.yaml", []byte(shop))
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	said := func(plan string) []alert.Signal {
-		return []alert.Signal{{Code: siteUnknown, Severity: alert.Critical, Site: "b", Image: "rbd/" + plan, What: "silent"}}
-	}
 	c := &commons{}
-	desks, named := map[string]*alert.Desk{}, map[string]*plans.Plan{}
-	check := func(name string, signals []alert.Signal, silences ...alert.Silence) {
+	desks, all := map[string]*alert.Desk{}, map[string]*plans.Plan{}
+	check := func(lost bool, blind []string, silences []alert.Silence, names ...string) {
 		t.Helper()
-		if desks[name] == nil {
-			p := *s
-			p.Name = name
-			desk, err := alert.NewDesk(alert.DefaultOptions(name, routes(&p)), alert.Memory{})
-			if err != nil {
-				t.Fatal(err)
+		for _, name := range names {
+			if desks[name] == nil {
+				p := *s
+				p.Name = name
+				desk, err := alert.NewDesk(alert.DefaultOptions(name, routes(&p)), alert.Memory{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				desks[name], all[name] = desk, &p
 			}
-			desks[name], named[name] = desk, &p
+			var signals []alert.Signal
+			if lost {
+				signals = []alert.Signal{{Code: siteUnknown, Severity: alert.Critical, Site: "b", Image: "rbd/" + name, What: "silent"}}
+			}
+			r := &orchestrator.CheckResult{Blind: blind, Silences: silences}
+			c.check(all[name], desks[name], time.Now(), time.Now().Add(time.Hour), r, signals)
 		}
-		c.check(named[name], desks[name], now, time.Now().Add(time.Hour), signals, nil, silences)
 	}
-	tells := func(name string) bool { return opened(desks[name], "b") }
-	hush := alert.Silence{From: now.Add(-time.Hour), Until: now.Add(time.Hour), Match: alert.Match{Site: "b"}}
-	step := func() { now = now.Add(time.Minute) }
+	minutes := func(n int, look func()) {
+		for range n {
+			look()
+			time.Sleep(time.Minute)
+		}
+	}
+	wants := func(what string, tellers ...string) {
+		t.Helper()
+		var got []string
+		for name, desk := range desks {
+			if _, open := opened(desk, "b"); open {
+				got = append(got, name)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, tellers) {
+			t.Fatalf("%s: told by %q, not %q", what, got, tellers)
+		}
+	}
+	b := []string{"b"}
+	hush := []alert.Silence{{From: time.Now().Add(-time.Hour), Until: time.Now().Add(24 * time.Hour), Match: alert.Match{Site: "b"}}}
 
-	for range 5 {
-		check("one", said("one"), hush)
-		check("two", said("two"))
-		check("three", said("three"))
-		step()
-	}
-	if tells("one") || !tells("two") || tells("three") {
-		t.Fatalf("silenced %v, first %v, second %v", tells("one"), tells("two"), tells("three"))
-	}
-	if m := desks["two"].Open()[0]; m.Images != 2 || !strings.Contains(m.What, "2 plans need it: three, two") {
+	// One whose loss somebody has silenced speaks for nobody; nor does one that cannot
+	// read a pool at a site that answers.
+	minutes(5, func() { check(true, b, hush, "hushed"); check(true, nil, nil, "partly") })
+	wants("before the loss", "partly")
+	minutes(5, func() {
+		check(true, b, hush, "hushed")
+		check(true, nil, nil, "partly")
+		check(true, b, nil, "two", "three")
+	})
+	wants("the loss", "partly", "two")
+	m, _ := opened(desks["two"], "b")
+	if m.Images != 2 || !strings.Contains(m.What, "this is of 2 plans: three, two") {
 		t.Errorf("%d images: %s", m.Images, m.What)
 	}
-	// The site is back for the one that tells, and not yet for another.
-	check("two", nil)
-	check("three", said("three"))
-	if !tells("two") || tells("three") {
-		t.Error("told anew while it goes")
+
+	// The one that has told is away for a moment, and for good.
+	c.leave("two")
+	check(true, b, nil, "three")
+	wants("the first is away for a moment", "partly", "two")
+	check(true, b, nil, "two")
+	if r := c.room(all["two"].Sites[1], s.Notifications); !r.gone.IsZero() || r.speaker.Incident != m.ID {
+		t.Errorf("the first goes on: %+v", r.speaker)
 	}
-	check("three", nil)
-	for range 5 {
-		step()
-		check("two", nil)
-	}
-	if tells("two") || len(c.rooms) != 0 {
-		t.Errorf("it is over, and still told: %v; %d rooms", tells("two"), len(c.rooms))
-	}
-	// One whose checks have stopped speaks for nobody.
-	for range 5 {
-		check("two", said("two"))
-		check("three", said("three"))
-		step()
-	}
-	r := c.room(named["two"].Sites[1], s.Notifications)
-	v := r.voices["two"]
-	v.until = time.Now().Add(-time.Second)
-	r.voices["two"] = v
-	check("three", said("three"))
-	if !tells("three") {
-		t.Error("all are silent because of one whose checks have stopped")
+	c.leave("two")
+	minutes(5, func() { check(true, b, nil, "three") })
+	wants("the first is gone", "partly", "three", "two")
+
+	// Over.
+	minutes(30, func() { check(false, nil, nil, "two", "three", "hushed", "partly") })
+	wants("the end")
+	if len(c.rooms) != 0 {
+		t.Errorf("%d rooms are left", len(c.rooms))
 	}
 }

@@ -336,7 +336,7 @@ func (g *guard) look(r orchestrator.CheckResult) {
 		g.forgetFresh(desk, r.Halts)
 	}
 	if signals := attributed(g.attempted(r.Signals), r.Blind); r.Role == orchestrator.RoleActing {
-		g.o.commons.check(g.plan, desk, now, g.overdue(), signals, r.Unseen, r.Silences)
+		g.o.commons.check(g.plan, desk, now, g.overdue(), &r, signals)
 	} else {
 		desk.Check(now, signals, r.Unseen, r.Silences)
 	}

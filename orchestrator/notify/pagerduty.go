@@ -59,10 +59,10 @@ func (s *pagerDutySender) send(ctx context.Context, k *keys, m alert.Message, la
 	switch {
 	case m.Kind == alert.Resolved:
 		actions = []string{"resolve"}
-	case m.Acknowledged != "" && m.Kind == alert.Changed && last != "":
-		actions = []string{"acknowledge"}
 	case m.Acknowledged != "" && m.Kind == alert.Changed:
-		actions = []string{"trigger", "acknowledge"} // an alert that is not there cannot be taken on
+		// An alert that is not there cannot be taken on, and only a trigger brings what has
+		// changed; one that is taken on stays so.
+		actions = []string{"trigger", "acknowledge"}
 	default:
 		actions = []string{"trigger"}
 	}

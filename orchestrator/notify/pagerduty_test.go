@@ -45,7 +45,7 @@ func TestPagerDuty(t *testing.T) {
 		last alert.Receipt
 		want string
 	}{
-		{taken, receipt, "acknowledge"},
+		{taken, receipt, "trigger acknowledge"},
 		{taken, "", "trigger acknowledge"},
 		{over, receipt, "resolve"},
 		{escalated, receipt, "trigger"},

@@ -29,6 +29,13 @@ func TestManualStepByButton(t *testing.T) {
 
 	ended := make(chan result, 1)
 	go func() { ended <- call(t, "switchover", file, "--yes") }()
+	t.Cleanup(func() {
+		select {
+		case r := <-ended:
+			t.Logf("the switchover has not waited\n%s", r)
+		default:
+		}
+	})
 	asked := awaitPost(t, slack, func(v url.Values) bool { return strings.Contains(v.Get("blocks"), "tell the users") })
 	_, plain := slackfake.Blocks(t, asked.Get("blocks"))
 	command := regexp.MustCompile(`drover runs approve (\S+) (\S+) hook/before-run/users`).FindStringSubmatch(plain)
