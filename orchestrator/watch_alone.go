@@ -57,13 +57,16 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 	var (
 		wg       parallel.Group
 		answered atomic.Bool
+		opened   atomic.Bool
 	)
 	sites := w.sites.Load()
 	if sites.unopened() {
 		wg.Go(func() {
 			if more := sites.reopened(ctx, w.plan); more != nil {
-				answered.Store(true)
-				more.closeBut(sites) // the check opens it to keep it
+				opened.Store(true) // no check has asked it anything yet
+				if !w.sites.CompareAndSwap(sites, more) {
+					more.closeBut(sites) // all were opened anew meanwhile
+				}
 			}
 		})
 	}
@@ -83,6 +86,7 @@ func (w *Watch) stillAlone(ctx context.Context) bool {
 	defer w.mu.Unlock()
 	switch {
 	case time.Since(began) > 2*shortAnswer: // it was stopped while it asked, and knows no more than before
+	case opened.Load():
 	case !answered.Load():
 		return true
 	case lookedAgain:

@@ -19,7 +19,7 @@ func (g *guard) at(r *orchestrator.CheckResult) *alert.Desk {
 	desk := g.desk
 	returned := slices.ContainsFunc(g.blind, func(site string) bool { return !slices.Contains(r.Blind, site) })
 	g.blind = r.Blind
-	if r.Role == orchestrator.RoleAlone && g.awaited(r) {
+	if g.awaits = r.Role == orchestrator.RoleAlone && g.awaited(r); g.awaits {
 		g.mu.Unlock()
 		return nil
 	}
@@ -108,7 +108,7 @@ func withoutClock(m alert.Memory) ([]byte, error) {
 // leave puts the desk away where the watch does something else from now on. g.mu is
 // held.
 func (g *guard) leave(role orchestrator.Role) {
-	g.answers = time.Time{}
+	g.answers, g.awaits = time.Time{}, false
 	g.o.commons.leave(g.plan.Name)
 	if g.desk != nil && g.as != role {
 		g.putAway()

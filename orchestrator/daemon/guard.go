@@ -52,6 +52,7 @@ type guard struct {
 	storedIDs map[string]bool   // those that are stored
 	blind     []string          // sites, by the last check
 	answers   time.Time         // since when a site answers one that is alone
+	awaits    bool              // it is about to have the lease, or to know who has it
 	stored    []byte            // what was stored last, but for its clock
 	storedOf  *alert.Desk       // whose memory that was
 	storedAt  time.Time

@@ -93,6 +93,12 @@ func (g *guard) sendDue(ctx context.Context) {
 // a desk; where it is not, it puts the desk away: another one acts, and has all of it
 // in the stored memory, or nobody can be asked.
 func (g *guard) mayTell(ctx context.Context, desk *alert.Desk) bool {
+	g.mu.Lock()
+	awaits := g.awaits
+	g.mu.Unlock()
+	if awaits {
+		return false // what was found while no site answered may be over
+	}
 	if g.watch.MayAct(ctx) {
 		return true
 	}
