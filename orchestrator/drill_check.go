@@ -149,6 +149,7 @@ func (d *drill) make(ctx context.Context, c *drillCheck) (output string, err err
 		}
 		return result.Output, err
 	}
+	var leftOut error // one that was; the others are looked into all the same
 	for _, i := range c.images {
 		if !i.up {
 			continue // it has failed already
@@ -161,15 +162,23 @@ func (d *drill) make(ctx context.Context, c *drillCheck) (output string, err err
 			output += "\n"
 		}
 		output += said
-		if err != nil {
-			var skipped errLeftOut
-			if len(c.images) > 1 && !errors.As(err, &skipped) {
-				err = fmt.Errorf("%s: %w", i.ref, err)
-			}
+		var skipped errLeftOut
+		switch {
+		case err == nil:
+			continue
+		case len(c.images) > 1 && errors.As(err, &skipped):
+			err = errLeftOut(i.ref.String() + ": " + string(skipped))
+		case len(c.images) > 1:
+			err = fmt.Errorf("%s: %w", i.ref, err)
+		}
+		if !errors.As(err, &skipped) {
 			return output, err
 		}
+		if leftOut == nil {
+			leftOut = err
+		}
 	}
-	return output, nil
+	return output, leftOut
 }
 
 // builtIn makes a check that Drover brings, on one image.
