@@ -218,6 +218,50 @@ func TestDrillSkipped(t *testing.T) {
 	}
 }
 
+// TestDrillRoom: a drill is skipped where a pool is nearly full in which one of its
+// snapshots makes what is overwritten take room: that of an image or of its data, at
+// either site. With the primary gone there is no snapshot.
+func TestDrillRoom(t *testing.T) {
+	plan := strings.Replace(twoWay, "{size: 8MiB}", "{size: 8MiB, data_pool: data}", 1) + "drills: [{name: n, pool: spare}]\n"
+	for _, c := range []struct{ site, pool string }{{"a", "rbd"}, {"b", "rbd"}, {"a", "data"}, {"b", "data"}, {"b", "spare"}, {"a", "spare"}} {
+		t.Run(c.site+" "+c.pool, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := newBed(t, plan)
+				for _, site := range []string{"a", "b"} {
+					for _, pool := range []string{"data", "spare"} {
+						b.world.AddPool(site, pool)
+						other := replay.Pool{Name: pool}.Image("other")
+						b.image(site, other, plain)
+						b.must(b.world.Write(site, other, 0, []byte("takes room")))
+					}
+				}
+				b.image("a", ref("volume-0"), plain)
+				b.applied()
+				time.Sleep(10 * time.Minute)
+				b.world.SetQuota(c.site, c.pool, 1)
+				r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+				if c.site == "a" && c.pool == "spare" {
+					if err != nil {
+						t.Errorf("nothing of a drill lies there: %v", err)
+					}
+					return
+				}
+				why := fmt.Sprintf("there is no room for the drill: pool %s at %s is nearly full", c.pool, c.site)
+				if !errors.Is(err, orchestrator.ErrRefused) || r.Verdict != report.Skipped || strings.Count(r.Why, "no room") != 1 || !strings.Contains(r.Why, why) {
+					t.Errorf("want %q: %v\n%s", why, err, shown(r))
+				}
+				b.world.SetQuota(c.site, c.pool, 0)
+				b.passes(orchestrator.DrillOptions{})
+				b.world.SetQuota("b", "data", 1)
+				b.world.Vanish("a")
+				if r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{}); err != nil {
+					t.Errorf("with the primary gone: %v\n%s", err, shown(r))
+				}
+			})
+		})
+	}
+}
+
 // TestDrillLost: with the primary gone, what the secondary holds is brought up.
 func TestDrillLost(t *testing.T) {
 	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
