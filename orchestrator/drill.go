@@ -154,6 +154,7 @@ type drillImage struct {
 	snapshot bool          // there may be one at the primary
 	removed  bool          // and it was removed there
 	cloned   bool          // there may be a clone
+	copied   uint64        // in bytes, what was copied in place of a clone
 	up       bool          // it can be used
 }
 

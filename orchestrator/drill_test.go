@@ -262,6 +262,45 @@ func TestDrillRoom(t *testing.T) {
 	}
 }
 
+// TestDrillResized: an image that is resized after a drill has looked at it, and before
+// its snapshot or its copy, has a clone of that size.
+func TestDrillResized(t *testing.T) {
+	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " lost ", lost), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					b := moving(t, plan+"drills: [{name: n, checks: [{name: size, builtin: size}]}]\n", 1)
+					if lost {
+						b.world.Vanish("a")
+					}
+					p := b.immortal()
+					resized := false
+					p.between = func(_ int64, c sim.Call) {
+						if resized || c.Op != "CreateSnapshot" && c.Op != "OpenSnapshot" {
+							return
+						}
+						resized = true
+						for _, site := range []string{"a", "b"} {
+							b.must(b.world.Resize(site, ref("volume-0"), 16<<20))
+						}
+					}
+					r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
+					if err != nil || !resized {
+						t.Errorf("resized: %t; %v\n%s", resized, err, shown(r))
+					}
+				})
+			})
+		}
+	}
+	t.Run("at one site only", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			b := moving(t, twoWay+"drills: [{name: n, checks: [{name: size, builtin: size}]}]\n", 1)
+			b.must(b.world.Resize("a", ref("volume-0"), 16<<20))
+			b.fails(orchestrator.DrillOptions{}, "the clone has 8388608 bytes, and the snapshot at a 16777216")
+		})
+	})
+}
+
 // TestDrillLost: with the primary gone, what the secondary holds is brought up.
 func TestDrillLost(t *testing.T) {
 	for name, plan := range map[string]string{"journal": twoWay, "snapshot": snapshotsTwoWay} {
