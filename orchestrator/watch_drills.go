@@ -30,7 +30,7 @@ type drillLog struct {
 	mu     sync.Mutex // guards what follows
 	newest drillNewest
 	// seen are the ids of all that are known, and when they came to be.
-	seen  map[string]time.Time
+	seen map[string]time.Time
 	// A drill that has neither passed nor failed is missed from when its schedule was first
 	// followed, by the history, or else from the beginning of the tenure.
 	first map[string]time.Time
