@@ -53,9 +53,9 @@ type DrillEvent struct {
 //
 // It does not begin ([ErrRefused], [ErrHalted]; the report's verdict is
 // [report.Skipped]) during a run, a halt or another drill of the plan, nor where the
-// secondary does not answer or there is no room; and it breaks off and cleans up when a run or a halt
-// comes. The report is recorded at both sites. It is nil only where nothing is known
-// that could be reported.
+// secondary does not answer or there is no room; and it breaks off and cleans up when a
+// run or a halt comes. The report is recorded at both sites. It is nil only where nothing
+// is known that could be reported.
 func RunDrill(ctx context.Context, plan *plans.Plan, sites *Sites, o DrillOptions) (*report.Report, error) {
 	spec, err := chooseDrill(plan, o.Name)
 	if err != nil {

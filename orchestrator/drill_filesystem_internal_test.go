@@ -75,7 +75,7 @@ func TestDrillFilesystems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			if err := f.Truncate(c.size); err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func xfsInUse(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	super := make([]byte, 512)
 	if _, err := io.ReadFull(f, super); err != nil {
 		t.Fatal(err)
