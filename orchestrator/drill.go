@@ -53,9 +53,9 @@ type DrillEvent struct {
 //
 // It does not begin ([ErrRefused], [ErrHalted]; the report's verdict is
 // [report.Skipped]) during a run, a halt or another drill of the plan, nor where the
-// secondary does not answer; and it breaks off and cleans up when a run or a halt
-// comes. The report is recorded at both sites. It is nil only where nothing is known
-// that could be reported.
+// secondary does not answer or there is no room; and it breaks off and cleans up when a
+// run or a halt comes. The report is recorded at both sites. It is nil only where nothing
+// is known that could be reported.
 func RunDrill(ctx context.Context, plan *plans.Plan, sites *Sites, o DrillOptions) (*report.Report, error) {
 	spec, err := chooseDrill(plan, o.Name)
 	if err != nil {
@@ -154,6 +154,7 @@ type drillImage struct {
 	snapshot bool          // there may be one at the primary
 	removed  bool          // and it was removed there
 	cloned   bool          // there may be a clone
+	copied   uint64        // in bytes, what was copied in place of a clone
 	up       bool          // it can be used
 }
 

@@ -149,6 +149,7 @@ func (d *drill) make(ctx context.Context, c *drillCheck) (output string, err err
 		}
 		return result.Output, err
 	}
+	var leftOut error // one that was; the others are looked into all the same
 	for _, i := range c.images {
 		if !i.up {
 			continue // it has failed already
@@ -161,15 +162,23 @@ func (d *drill) make(ctx context.Context, c *drillCheck) (output string, err err
 			output += "\n"
 		}
 		output += said
-		if err != nil {
-			var skipped errLeftOut
-			if len(c.images) > 1 && !errors.As(err, &skipped) {
-				err = fmt.Errorf("%s: %w", i.ref, err)
-			}
+		var skipped errLeftOut
+		switch {
+		case err == nil:
+			continue
+		case len(c.images) > 1 && errors.As(err, &skipped):
+			err = errLeftOut(i.ref.String() + ": " + string(skipped))
+		case len(c.images) > 1:
+			err = fmt.Errorf("%s: %w", i.ref, err)
+		}
+		if !errors.As(err, &skipped) {
 			return output, err
 		}
+		if leftOut == nil {
+			leftOut = err
+		}
 	}
-	return output, nil
+	return output, leftOut
 }
 
 // builtIn makes a check that Drover brings, on one image.
@@ -246,9 +255,9 @@ func (d *drill) checkSize(ctx context.Context, site Site, i *drillImage) (string
 		return "", err
 	}
 	seen := i.target.at[d.to]
-	want := seen.Size
-	if primary, ok := i.target.at[d.from]; ok {
-		want = primary.Size
+	want, of, err := d.sizeWanted(ctx, i)
+	if err != nil {
+		return "", err
 	}
 	var features replay.Features
 	if pool := d.plan.Pool(i.ref.Pool.Name, i.ref.Namespace); pool != nil {
@@ -260,11 +269,34 @@ func (d *drill) checkSize(ctx context.Context, site Site, i *drillImage) (string
 	}
 	switch {
 	case clone.Size != want:
-		return "", fmt.Errorf("the clone has %d bytes, and the image %d", clone.Size, want)
+		return "", fmt.Errorf("the clone has %d bytes, and %s %d", clone.Size, of, want)
 	case !seen.Features.Has(features):
 		return "", fmt.Errorf("the copy has not all features of the plan: it lacks %s", (features &^ seen.Features).String())
 	case clone.Mirrored() || clone.Features.Has(replay.FeatureJournaling):
 		return "", errors.New("the clone is mirrored, or journals")
 	}
 	return fmt.Sprintf("%d bytes; %s", clone.Size, seen.Features), nil
+}
+
+// sizeWanted is the size that the clone of an image has to have, in bytes, and of what it
+// is: that of the primary's snapshot, since an image may be resized until then; with the
+// primary lost, that of what was copied.
+func (d *drill) sizeWanted(ctx context.Context, i *drillImage) (size uint64, of string, err error) {
+	if d.lost {
+		return i.copied, "what " + d.to + " held", nil
+	}
+	site, err := d.sites.Site(d.from)
+	if err != nil {
+		return 0, "", err
+	}
+	primary, err := site.Image(ctx, i.ref)
+	if err != nil {
+		return 0, "", err
+	}
+	for k := range primary.Snapshots {
+		if s := &primary.Snapshots[k]; s.Kind == replay.SnapshotUser && s.Name == d.mark.snapshot() {
+			return s.Size, "the snapshot at " + d.from, nil
+		}
+	}
+	return 0, "", fmt.Errorf("%s has no snapshot %s at %s: %w", i.ref, d.mark.snapshot(), d.from, replay.ErrNotFound)
 }

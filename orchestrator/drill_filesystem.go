@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,14 +46,24 @@ type fileSystem struct {
 	checks [][]string // each command ends with the file's name
 	// good are the exit codes that mean that nothing is wrong.
 	good []int
+	// unreplayed is a command, ended by the file's name, that exits with 2 where a check
+	// has failed because nothing but the kernel replays its journal. It may change the file.
+	unreplayed []string
 }
 
+// unreplayedCode is what fileSystem.unreplayed exits with.
+const unreplayedCode = 2
+
 // fileSystems are those that are known. A file system that was in use at the moment
-// of the snapshot has a journal to be replayed, as after a power cut: that is done
-// first, in the private file, where the tool can.
+// of the snapshot has a journal to be replayed, as after a power cut: e2fsck does that
+// first, in the private file, and clears the inodes that were open and unlinked.
+// xfs_repair cannot: -n ignores the log and takes what is in it alone for damage, with
+// the exit code of damage; without -n it changes nothing and exits with 2 (xfs_repair(8),
+// "Dirty logs"). What Btrfs holds is whole at any moment (its log tree aside, which its
+// check does not need).
 var fileSystems = []fileSystem{
 	{name: "ext2, ext3 or ext4", at: 1080, magic: "\x53\xef", checks: [][]string{{"e2fsck", "-p", "-E", "journal_only"}, {"e2fsck", "-f", "-n"}}, good: []int{0, 1}},
-	{name: "XFS", at: 0, magic: "XFSB", checks: [][]string{{"xfs_repair", "-n", "-f"}}, good: []int{0}},
+	{name: "XFS", at: 0, magic: "XFSB", checks: [][]string{{"xfs_repair", "-n", "-f"}}, good: []int{0}, unreplayed: []string{"xfs_repair", "-f"}},
 	{name: "Btrfs", at: 0x10040, magic: "_BHRfS_M", checks: [][]string{{"btrfs", "check", "--readonly"}}, good: []int{0}},
 }
 
@@ -125,23 +136,26 @@ func (fs *fileSystem) check(ctx context.Context, clone replay.Reader, within fun
 		return "", err
 	}
 	for _, argv := range fs.checks {
-		e := errand{argv: append(append([]string{}, argv...), file), timeout: time.Until(deadlineOf(ctx)), env: []string{"LC_ALL=C"}}
-		result, err := e.run(ctx)
-		if result.Code < 0 || !contains(fs.good, result.Code) {
-			return result.Output, fmt.Errorf("%s, by %s: %w", fs.name, argv[0], err)
+		result, err := runTool(ctx, argv, file)
+		if result.Code >= 0 && slices.Contains(fs.good, result.Code) {
+			said = lastLine(result.Output)
+			continue
 		}
-		said = lastLine(result.Output)
+		if result.Code >= 0 && fs.unreplayed != nil {
+			if again, _ := runTool(ctx, fs.unreplayed, file); again.Code == unreplayedCode {
+				return "", errLeftOut(fmt.Sprintf("it holds %s that was in use: its log was not replayed, which %s cannot do, so that nothing is known of it; mount the clone in a check of your own",
+					fs.name, argv[0]))
+			}
+		}
+		return result.Output, fmt.Errorf("%s, by %s: %w", fs.name, argv[0], err)
 	}
 	return strings.ReplaceAll(said, file, "image"), nil
 }
 
-func contains(codes []int, code int) bool {
-	for _, c := range codes {
-		if c == code {
-			return true
-		}
-	}
-	return false
+// runTool runs the tool of a file system on a file.
+func runTool(ctx context.Context, argv []string, file string) (HookResult, error) {
+	e := errand{argv: append(slices.Clone(argv), file), timeout: time.Until(deadlineOf(ctx)), env: []string{"LC_ALL=C"}}
+	return e.run(ctx)
 }
 
 // deadlineOf is when a context ends, at the latest in an hour.

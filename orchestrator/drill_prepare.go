@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,42 +136,6 @@ func (d *drill) checkSecondary(c *checks, obs *Observation) {
 	if fault := obs.Site(d.to).Fault; fault != nil {
 		check.failf(d.to, fault.Hint, "%s does not answer: %s", d.to, replay.WithoutSite(d.to, fault.What))
 	}
-}
-
-// room sees that the pools of the clones have room: clones take what is written to
-// them; copies, what the images hold.
-func (d *drill) room(ctx context.Context, stands []stand) error {
-	site, err := d.sites.Site(d.to)
-	if err != nil {
-		return err
-	}
-	needed := map[string]uint64{}
-	var refs []replay.ImageRef
-	for i := range stands {
-		ref := stands[i].evidence.Ref
-		needed[drillPlace(&d.spec, ref.Pool.Name).Name] += 0
-		if e := stands[i].site(d.to); e != nil && e.Image != nil {
-			refs = append(refs, ref)
-		}
-	}
-	if d.lost {
-		for _, ref := range refs {
-			n, err := preserveEstimate(ctx, site, []replay.ImageRef{ref})
-			if err != nil {
-				return err
-			}
-			needed[drillPlace(&d.spec, ref.Pool.Name).Name] += n[ref.Pool.Name]
-		}
-	}
-	var short []error
-	for pool, n := range needed {
-		err := roomInPool(ctx, site, pool, n, int(d.plan.Runbooks.MinFree))
-		if errors.Is(err, ErrRefused) {
-			err = refusal("make room there (ceph df), lower runbooks.min_free, or give the drill another pool", "there is no room for the drill: %s", firstLine(err))
-		}
-		short = append(short, err)
-	}
-	return replay.OneLine(short...)
 }
 
 // firstLine is what a refusal says, to be part of another one.

@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -287,5 +288,32 @@ func TestDrillBandwidth(t *testing.T) {
 		b.must(b.world.Write("a", ref("vm-1"), 0, []byte(strings.Repeat("data", 2<<20))))
 		time.Sleep(time.Minute)
 		b.fails(orchestrator.DrillOptions{}, "the plan's verification.bandwidth lets it not be read in the time that it has")
+	})
+}
+
+// TestDrillCheckPartlyLeftOut: a check of several clones looks into all of them, though
+// one has to be left out: what is wrong with another is found.
+func TestDrillCheckPartlyLeftOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tools := t.TempDir()
+		b := moving(t, twoWay+"\ndrills: [{name: n, checks: [{name: fs, builtin: filesystem, per: drill}, {name: r, builtin: readable}]}]\n", 3)
+		b.must(b.world.Write("a", ref("vm-1"), 512, []byte("LABELONE")))
+		b.must(b.world.Write("a", ref("volume-2"), 1080, []byte("\x53\xef")))
+		time.Sleep(time.Minute)
+		tool := func(code string) {
+			b.must(os.WriteFile(tools+"/e2fsck", []byte("#!/bin/sh\necho looked\nexit "+code+"\n"), 0o700))
+		}
+		t.Setenv("PATH", tools+":/usr/bin:/bin")
+		t.Setenv("TMPDIR", t.TempDir())
+		tool("4")
+		if r := b.fails(orchestrator.DrillOptions{}, "1 check is not green: fs"); !strings.Contains(r.Why, "rbd/volume-2: ext2, ext3 or ext4, by e2fsck") {
+			t.Error(shown(r))
+		}
+		tool("0")
+		checks := b.passes(orchestrator.DrillOptions{}).Checks
+		if c := checks[len(checks)-1]; c.Verdict != report.Skipped || !strings.Contains(c.Why, "rbd/volume-0: no file system is recognised") &&
+			!strings.Contains(c.Why, "rbd/vm-1: it holds an LVM") || !strings.Contains(c.Output, "rbd/volume-2: ext2") {
+			t.Errorf("%+v", c)
+		}
 	})
 }

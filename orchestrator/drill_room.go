@@ -4,12 +4,101 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
+
+// poolAt is a pool at a site.
+type poolAt struct{ site, pool string }
+
+// room sees that there is room for the drill: clones take what is written to them, and
+// copies what the images hold; and for as long as a drill's snapshots live, each object
+// that is overwritten is copied first, where the images lie, at both sites.
+func (d *drill) room(ctx context.Context, stands []stand) error {
+	clones, err := d.roomForClones(ctx, stands)
+	if err != nil {
+		return err
+	}
+	var short []error
+	look := func(at poolAt, needed uint64, hint, why string) {
+		site, err := d.sites.Site(at.site)
+		if err == nil {
+			err = roomInPool(ctx, site, at.pool, needed, int(d.plan.Runbooks.MinFree))
+		}
+		switch {
+		case errors.Is(err, replay.ErrNotFound) && why != "":
+			return // a pool for data that the plan names, and an older image has not
+		case errors.Is(err, ErrRefused):
+			err = refusal("make room there (ceph df), or lower runbooks.min_free"+hint, "there is no room for the drill: %s%s", firstLine(err), why)
+		}
+		short = append(short, err)
+	}
+	for _, pool := range slices.Sorted(maps.Keys(clones)) {
+		look(poolAt{d.to, pool}, clones[pool], ", or give the drill another pool", "")
+	}
+	if d.lost {
+		return replay.OneLine(short...) // no snapshot is taken
+	}
+	for _, at := range d.snapshotPools(stands) {
+		if _, looked := clones[at.pool]; at.site != d.to || !looked {
+			look(at, 0, "", "; while the drill has a snapshot there, what is overwritten takes room")
+		}
+	}
+	return replay.OneLine(short...)
+}
+
+// roomForClones is what the clones take at once, in bytes, by their pools.
+func (d *drill) roomForClones(ctx context.Context, stands []stand) (map[string]uint64, error) {
+	site, err := d.sites.Site(d.to)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]uint64{}
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		place := drillPlace(&d.spec, ref.Pool.Name).Name
+		needed[place] += 0
+		if e := stands[i].site(d.to); d.lost && e != nil && e.Image != nil {
+			n, err := preserveEstimate(ctx, site, []replay.ImageRef{ref})
+			if err != nil {
+				return nil, err
+			}
+			needed[place] += n[ref.Pool.Name]
+		}
+	}
+	return needed, nil
+}
+
+// snapshotPools are those in which the images lie at the two sites, with those of their
+// data, as far as the plan names them. Where a site has no image, there is no snapshot.
+func (d *drill) snapshotPools(stands []stand) (out []poolAt) {
+	for i := range stands {
+		ref := stands[i].evidence.Ref
+		pools := []string{ref.Pool.Name}
+		if pool := d.plan.Pool(ref.Pool.Name, ref.Namespace); pool != nil {
+			if entry, ok := pool.Match(ref.Name); ok && entry.Create != nil && entry.Create.DataPool != "" {
+				pools = append(pools, entry.Create.DataPool)
+			}
+		}
+		for _, site := range []string{d.from, d.to} {
+			e := stands[i].site(site)
+			if e == nil || e.Image == nil {
+				continue
+			}
+			for _, pool := range pools {
+				if at := (poolAt{site, pool}); !slices.Contains(out, at) {
+					out = append(out, at)
+				}
+			}
+		}
+	}
+	return out
+}
 
 // drillClone reads the name of an image, as [replay.Ties] has it, as that of a clone
 // of a drill of the plan.

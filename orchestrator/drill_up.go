@@ -234,7 +234,7 @@ func (d *drill) copyImage(ctx context.Context, i *drillImage) (note string, err 
 	}
 	defer func() { err = replay.OneLine(err, from.Close()) }()
 	from = d.v.limited(from, d.to)
-	i.cloned = true
+	i.cloned, i.copied = true, from.Size()
 	result, err := copyToImage(ctx, site, from, newImage{
 		ref: i.clone, partial: i.clone.Image(i.clone.Name + partialSuffix),
 		size: from.Size(), object: from.ObjectSize(), features: seen.Features,

@@ -56,6 +56,8 @@ type slotRun struct {
 	// has ended could not compare.
 	Open   bool    `json:"open,omitempty"`
 	Unmade *unmade `json:"unmade,omitempty"`
+	// Of a drill: when its schedule was first followed. Older entries are not kept.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // HistoryQuery chooses from a plan's history. The zero value means all of it.

@@ -30,8 +30,11 @@ type drillLog struct {
 	mu     sync.Mutex // guards what follows
 	newest drillNewest
 	// seen are the ids of all that are known, and when they came to be.
-	seen  map[string]time.Time
-	began time.Time // of the tenure: what was due before is not known to be missing
+	seen map[string]time.Time
+	// A drill that has neither passed nor failed is missed from when its schedule was first
+	// followed, by the history, or else from the beginning of the tenure.
+	first map[string]time.Time
+	began time.Time
 	left  []DrillLeft
 	news  []report.Summary // since the last check
 }
@@ -63,13 +66,17 @@ func (w *Watch) drillOnSchedule(t *tenure) {
 
 // drillAt makes one drill at its times.
 func (w *Watch) drillAt(t *tenure, name string, times cron.Schedule) {
-	last := lastSlot(t.history.Entries(), drillSlot(name))
-	if last.IsZero() {
-		last = w.options.Now()
-		w.ranFor(t.ctx, t, drillSlot(name), last)
+	last, first := lastSlot(t.history.Entries(), drillSlot(name)), firstSlot(t.history.Entries(), drillSlot(name))
+	ranFor := func(ctx context.Context, at time.Time) {
+		w.recordSlot(ctx, t, slotRun{What: drillSlot(name), At: at.UTC(), Since: first.UTC()})
 	}
+	if last.IsZero() {
+		last, first = w.options.Now(), w.options.Now()
+		ranFor(t.ctx, last)
+	}
+	t.drills.since(name, first)
 	timer := Timer{Times: times, Last: last, Now: w.options.Now, Panicked: w.options.Panicked, Do: func(ctx context.Context, slot Slot) {
-		w.ranFor(ctx, t, drillSlot(name), slot.At)
+		ranFor(ctx, slot.At)
 		t.drills.turn.Lock()
 		defer t.drills.turn.Unlock()
 		if ctx.Err() != nil {
@@ -81,6 +88,16 @@ func (w *Watch) drillAt(t *tenure, name string, times cron.Schedule) {
 		}
 	}}
 	_ = timer.Run(t.ctx)
+}
+
+// since notes when the schedule of a drill was first followed.
+func (l *drillLog) since(name string, first time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.first == nil {
+		l.first = map[string]time.Time{}
+	}
+	l.first[name] = first
 }
 
 // made notes a drill of this process, which is the newest.
@@ -231,6 +248,9 @@ func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out
 		return out
 	}
 	since := l.began
+	if first, known := l.first[d.Name]; known && first.Before(since) {
+		since = first
+	}
 	if done {
 		since = last.Began
 		if seen := l.seen[last.ID]; seen.Before(since) {
@@ -246,7 +266,7 @@ func (l *drillLog) signals(plan *plans.Plan, d *plans.Drill, now time.Time) (out
 	if tried, ok := l.newest.tried[d.Name]; ok && tried.ID != last.ID && l.seen[tried.ID].After(since) {
 		why = "the last one was " + string(tried.Verdict) + ": " + tried.Why
 	}
-	what := "never since the daemon began"
+	what := "never since " + since.UTC().Format(evidenceTime)
 	if done {
 		what = "last at " + last.Began.Format(evidenceTime)
 	}

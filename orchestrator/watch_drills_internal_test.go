@@ -102,3 +102,28 @@ func TestOldReports(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstSlot: what is kept of a schedule's times tells of the first.
+func TestFirstSlot(t *testing.T) {
+	first := time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC)
+	slot := func(what string, at, since time.Time) Entry {
+		e, err := bodied(EntrySlot, at, slotRun{What: what, At: at, Since: since})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	month := 31 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		entries []Entry
+		want    time.Time
+	}{
+		"never":                         {[]Entry{slot("drill other", first, first)}, time.Time{}},
+		"of a version that did not say": {[]Entry{slot("drill n", first, time.Time{}), slot("drill n", first.Add(month), time.Time{})}, first},
+		"older are gone":                {[]Entry{slot("drill n", first.Add(month), first), slot("drill n", first.Add(2*month), first)}, first},
+	} {
+		if got := firstSlot(c.entries, "drill n"); !got.Equal(c.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/drover-io/drover/orchestrator"
 	"github.com/drover-io/drover/orchestrator/report"
+	"github.com/drover-io/drover/replay"
 )
 
 const drilledNightly = twoWay + `
@@ -96,6 +97,42 @@ func TestWatchDrillsAgain(t *testing.T) {
 				t.Errorf("told %q, want %q", told, want)
 			}
 			m.stop()
+		}
+	})
+}
+
+// TestWatchDrillsNever: a drill that is skipped each time is overdue, also where no daemon
+// lives as long as that takes. What each time leaves in the history, of which older
+// entries go, says since when it is missed.
+func TestWatchDrillsNever(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, drilledNightly, 1)
+		b.world.Vanish("b")
+		first := time.Now().UTC().Format("2006-01-02 15:04")
+		for life := range 4 {
+			m := b.watchman(t, b.immortal())
+			time.Sleep(20 * time.Hour)
+			var overdue []string
+			for _, s := range m.last().Signals {
+				if s.Code == orchestrator.SignalDrillOverdue {
+					overdue = append(overdue, s.What)
+				}
+			}
+			m.stop()
+			if want := life >= 1; (len(overdue) > 0) != want || want && !strings.Contains(overdue[0], "it has passed or failed never since "+first) {
+				t.Errorf("life %d: %q", life, overdue)
+			}
+		}
+		slots := 0
+		for _, r := range b.world.Ledger("a", replay.LedgerRef{Pool: "rbd", Object: "history.shop"}) {
+			if text := string(r.Value); strings.Contains(text, `"drill nightly"`) {
+				if slots++; !strings.Contains(text, `"since":"`+strings.Replace(first, " ", "T", 1)) {
+					t.Error(text)
+				}
+			}
+		}
+		if slots < 3 {
+			t.Errorf("%d slots", slots)
 		}
 	})
 }

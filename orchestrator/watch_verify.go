@@ -67,6 +67,22 @@ func lastRun(entries []Entry, what string) (last slotRun) {
 // lastSlot is the last time for which something has run.
 func lastSlot(entries []Entry, what string) time.Time { return lastRun(entries, what).At }
 
+// firstSlot is the first time of a schedule that is known; zero: it was never followed.
+func firstSlot(entries []Entry, what string) (first time.Time) {
+	for i := range entries {
+		var s slotRun
+		if entries[i].Kind != EntrySlot || json.Unmarshal(entries[i].Body, &s) != nil || s.What != what {
+			continue
+		}
+		for _, at := range []time.Time{s.Since, s.At} {
+			if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+				first = at
+			}
+		}
+	}
+	return first
+}
+
 // verify compares the copies that were not since a time of the schedule. What cannot be
 // compared it tries again, once it looks well, until the next time: that one goes on
 // with it.

@@ -70,15 +70,19 @@ func (m *Metrics) Drilled(plan string, s *report.Summary) {
 		d.verdicts.WithLabelValues(plan, name, label(string(s.Verdict))).Inc()
 	}
 	d.ended.WithLabelValues(plan, name).Set(ended)
-	d.seconds.WithLabelValues(plan, name).Set(s.Seconds)
+	if s.Verdict != report.Skipped {
+		d.seconds.WithLabelValues(plan, name).Set(s.Seconds)
+	}
 	if passed := d.passed.WithLabelValues(plan, name); s.Verdict == report.Passed {
 		passed.Set(ended)
 	}
 	for family, value := range map[*prometheus.GaugeVec]*float64{d.rpo: s.Achieved.RPOSeconds, d.rto: s.Achieved.RTOSeconds} {
-		if value == nil {
+		switch {
+		case value != nil:
+			family.WithLabelValues(plan, name).Set(*value)
+		case s.Verdict != report.Skipped && s.Verdict != report.Aborted:
+			// Those say nothing of the copies; any other has shown that it is not known.
 			family.DeleteLabelValues(plan, name)
-			continue
 		}
-		family.WithLabelValues(plan, name).Set(*value)
 	}
 }

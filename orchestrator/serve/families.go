@@ -71,9 +71,9 @@ var (
 var (
 	drillEnded    = family{"drover_drill_last_timestamp_seconds", "When the last drill of that name ended, whatever it came to.", []string{"plan", "drill"}}
 	drillPassed   = family{"drover_drill_last_success_timestamp_seconds", "When the last drill of that name that has passed ended; 0 where none has.", []string{"plan", "drill"}}
-	drillSeconds  = family{"drover_drill_duration_seconds", "Time that the last drill of that name took.", []string{"plan", "drill"}}
-	drillRPO      = family{"drover_drill_rpo_seconds", "Age of the oldest data that the last drill of that name brought up; absent where that was not measured.", []string{"plan", "drill"}}
-	drillRTO      = family{"drover_drill_rto_seconds", "Time that the last drill of that name took until its last check was green; absent where none was.", []string{"plan", "drill"}}
+	drillSeconds  = family{"drover_drill_duration_seconds", "Time that the last drill of that name took, those aside that were skipped.", []string{"plan", "drill"}}
+	drillRPO      = family{"drover_drill_rpo_seconds", "Age of the oldest data that the last drill of that name brought up, those aside that were skipped or aborted; absent where that was not measured.", []string{"plan", "drill"}}
+	drillRTO      = family{"drover_drill_rto_seconds", "Time that the last drill of that name took until its last check was green, those aside that were skipped or aborted; absent where not all were.", []string{"plan", "drill"}}
 	drillVerdicts = family{"drover_drills_total", "Drills that this process has heard of, by what they came to (passed, failed, skipped, aborted).", []string{"plan", "drill", "verdict"}}
 )
 

@@ -405,6 +405,35 @@ func TestAtOnce(t *testing.T) {
 	writers.Wait()
 }
 
+// TestDrilledUnmeasured: a drill that was skipped or aborted leaves what the one before it
+// has measured; one that has failed and measured nothing does not.
+func TestDrilledUnmeasured(t *testing.T) {
+	measured := []string{"drover_drill_duration_seconds", "drover_drill_rpo_seconds", "drover_drill_rto_seconds"}
+	for verdict, want := range map[reports.Verdict][]float64{
+		reports.Skipped: {60, 2.5, 50},
+		reports.Aborted: {1, 2.5, 50},
+		reports.Failed:  {1},
+	} {
+		m := filled()
+		m.Drilled("databases", &reports.Summary{ID: "drill-2", Name: "nightly", Began: noon.Add(time.Hour), Seconds: 1, Verdict: verdict})
+		families, err := m.Registry().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []float64
+		for _, f := range families {
+			if slices.Contains(measured, f.GetName()) {
+				for _, s := range f.GetMetric() {
+					got = append(got, s.GetGauge().GetValue())
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", verdict, got, want)
+		}
+	}
+}
+
 // TestDrilledAgain: a process that begins to act once more reads the same reports, which
 // count once; what they tell of is there either way.
 func TestDrilledAgain(t *testing.T) {

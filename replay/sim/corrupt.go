@@ -14,3 +14,13 @@ func (w *World) Corrupt(site string, ref replay.ImageRef, offset uint64, data []
 		return nil
 	})
 }
+
+// Resize gives an image another size, whatever its role, as `rbd resize` does at the
+// primary. Replay of a journal does not bring sizes over here: whoever resizes such an image
+// does so at each site.
+func (w *World) Resize(site string, ref replay.ImageRef, size uint64) error {
+	return w.Site(site).outside(ref, func(_ *cluster, _ *namespace, i *image) error {
+		i.Size = size
+		return nil
+	})
+}

@@ -23,6 +23,8 @@ ceph-osd:storage_daemon_for_the_lab's_clusters
 rbd-mirror:the_mirror_daemon_that_Drover_runs
 nftables:cuts_the_way_between_the_lab's_sites
 e2fsprogs:makes_and_reads_the_file_systems_that_are_drilled
+xfsprogs:makes_and_reads_XFS,_so_that_the_check_of_it_is_tested
+btrfs-progs:makes_and_reads_Btrfs,_so_that_the_check_of_it_is_tested
 postgresql:starts_from_the_clones_of_a_drill_(no_cluster_of_its_own_is_made_or_started)
 "
 
@@ -37,8 +39,8 @@ deps: this is not Debian or Ubuntu, so nothing was installed. Drover needs, by
       their names on your system (Fedora/RHEL in brackets):
         a C compiler [gcc], librados and librbd with headers [librados-devel
         librbd-devel], and for the lab: ceph-mon, ceph-mgr, ceph-osd,
-        ceph-common, rbd-mirror, nftables, e2fsprogs, postgresql
-        [postgresql-server]. Ceph 16, 17 or 18.
+        ceph-common, rbd-mirror, nftables, e2fsprogs, xfsprogs,
+        btrfs-progs, postgresql [postgresql-server]. Ceph 16, 17 or 18.
       Install those, then call make again. Without them, `make demo` shows the
       same plan on the simulator.
 EOF
