@@ -162,7 +162,7 @@ func (d *drill) yields() error {
 	for _, u := range d.units {
 		for _, i := range u.images {
 			if h := d.book.Halted(i.ref); h != nil {
-				return errBroken{&Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}}
+				return errBroken{h.keeps(i.ref)}
 			}
 		}
 	}

@@ -54,6 +54,7 @@ func (d *drill) tearDown(ctx context.Context) {
 var errTearDown = errors.New("the time for the removal is over")
 
 func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
+	d.refreshHalts(ctx)
 	reached := make([]bool, len(images))
 	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
 		reached[k] = true
@@ -73,6 +74,14 @@ func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
 		}
 	}
 	wg.Wait()
+}
+
+// refreshHalts reads which images are halted by now. Where it cannot, those are that
+// were when it was read last: mirror snapshots look once more.
+func (d *drill) refreshHalts(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime(d.plan))
+	defer cancel()
+	_, _ = d.book.Refresh(ctx)
 }
 
 // removeImage removes the clone of an image, and its snapshot at the primary.
@@ -105,8 +114,11 @@ func (d *drill) unreached(ctx context.Context, i *drillImage) {
 }
 
 // removeSnapshot removes a snapshot at the primary, which may have become another one
-// since.
+// since. Where the image is halted it stays: a later sweep removes it.
 func (d *drill) removeSnapshot(ctx context.Context, i *drillImage) error {
+	if h := d.book.Halted(i.ref); h != nil {
+		return afterHalt(h, i.ref)
+	}
 	err := d.v.remove(ctx, i.ref, d.from, i.mode, d.mark.snapshot())
 	if err == nil {
 		return nil
@@ -119,6 +131,13 @@ func (d *drill) removeSnapshot(ctx context.Context, i *drillImage) error {
 		}
 	}
 	return err
+}
+
+// afterHalt is why a snapshot of a halted image is not removed: its removal is a change of
+// the image, which in snapshot mode a mirror snapshot carries over with all else that the
+// halt may keep from the other sites.
+func afterHalt(h *Halt, ref replay.ImageRef) error {
+	return fmt.Errorf("it goes when the halt ends: %w", h.keeps(ref))
 }
 
 func (d *drill) leftf(format string, args ...any) {
@@ -165,9 +184,10 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 		}
 		l.settle(err)
 	})
+	records := readRecords(ctx, plan, sites)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		if l := &left[k]; l.Snapshot != "" {
-			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
+			l.settle(removeDrillSnapshot(ctx, plan, sites, records, l))
 		}
 	})
 	return &DrillSweep{Left: append(left, folders...), Unseen: unseen}
@@ -180,8 +200,14 @@ func (l *DrillLeft) settle(err error) {
 }
 
 // removeDrillSnapshot removes a snapshot where its image may be changed; from a copy it
-// goes by replay.
-func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+// goes by replay. Of a halted image none is removed, nor where that is not known.
+func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, records *Recorded, l *DrillLeft) error {
+	if fault := records.unreadable(); fault != nil {
+		return fmt.Errorf("it is not known whether the image is halted: %w", fault)
+	}
+	if h := records.halted(l.Image); h != nil {
+		return afterHalt(h, l.Image)
+	}
 	site, err := sites.Site(l.Site)
 	if err != nil {
 		return err

@@ -199,7 +199,17 @@ func TestSweepAtSecondary(t *testing.T) {
 			}
 		}
 		time.Sleep(3 * time.Hour)
+		halt, err := b.halt("vm-1", "volume-0")
+		b.must(err)
 		swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
+		b.must(err)
+		for _, l := range swept.Left {
+			if l.Removed || !strings.Contains(l.Note, "it goes when the halt ends") {
+				t.Errorf("during a halt: %+v", l)
+			}
+		}
+		b.clear(halt.ID)
+		swept, err = orchestrator.SweepDrills(t.Context(), b.plan, sites)
 		b.must(err)
 		if len(swept.Left) == 0 {
 			t.Error("the sweep has found nothing")
