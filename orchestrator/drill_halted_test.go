@@ -121,7 +121,9 @@ func TestSweepRecordsUnreadable(t *testing.T) {
 		if calls := seen.of(""); len(calls) > 0 || len(b.clones("b")) > 0 {
 			t.Errorf("changed: %v, left: %v", calls, b.clones("b"))
 		}
-		if !slices.ContainsFunc(swept.Left, func(l orchestrator.DrillLeft) bool { return strings.Contains(l.Note, "not known whether the image is halted") }) {
+		if !slices.ContainsFunc(swept.Left, func(l orchestrator.DrillLeft) bool {
+			return strings.Contains(l.Note, "not known whether the image is halted")
+		}) {
 			t.Errorf("%+v", swept.Left)
 		}
 		see()
