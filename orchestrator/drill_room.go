@@ -101,7 +101,7 @@ func ownClones(ctx context.Context, plan *plans.Plan, sites *Sites, at string) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepLook)
 	defer cancel()
-	found, unseen := drillClonesAt(ctx, plan, at, site)
+	found, unseen := drillClonesAt(ctx, plan, at, site, drillPlaces(plan))
 	for i := range found {
 		if found[i].mark.plan == digest(plan.Name) {
 			clones = append(clones, found[i].Image)

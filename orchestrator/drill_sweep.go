@@ -38,7 +38,7 @@ func (d *drill) tearDown(ctx context.Context) {
 	limit := tearDownTime + time.Duration(len(images))*tearDownEach/tearDownAtOnce
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w (%v)", errTearDown, limit))
 	defer cancel()
-	_ = d.timed("remove", "", "", func() (string, error) {
+	err := d.timed("remove", "", "", func() (string, error) {
 		d.removeAll(ctx, images)
 		d.removeFolder()
 		d.made.Lock()
@@ -48,6 +48,9 @@ func (d *drill) tearDown(ctx context.Context) {
 		}
 		return "", nil
 	})
+	if err == nil {
+		cleared(ctx, d.ledger, d.report.ID)
+	}
 }
 
 // errTearDown: what a drill has made could not be removed within the time for that.
@@ -170,9 +173,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 // sweepDrills removes what drills have left that are not at work any more: mine says
 // of which. What any have left on this host is removed, too. It answers with what it found, also where that could not be removed, and
 // with what it could not look at. The caller holds the lease of the plan's drills.
-func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, ledger *Book, mine func(drillMark) bool) *DrillSweep {
 	folders := sweepFolders()
-	left, unseen := findLeft(ctx, plan, sites, mine)
+	traces, _ := drillTraces(ledger.Entries(), ledger.now())
+	left, unseen := findLeft(ctx, plan, sites, placesOf(plan, traces), mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
 		if l.Snapshot != "" {
@@ -190,7 +194,10 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 			l.settle(removeDrillSnapshot(ctx, plan, sites, records, l))
 		}
 	})
-	return &DrillSweep{Left: append(left, folders...), Unseen: unseen}
+	swept := &DrillSweep{Left: append(left, folders...), Unseen: unseen}
+	swept.clear(ctx, ledger, traces)
+	_ = ledger.Reconcile(ctx) // removes what is outdated; what fails is tried again the next time
+	return swept
 }
 
 func (l *DrillLeft) settle(err error) {
@@ -258,17 +265,18 @@ func removeAtSecondary(ctx context.Context, plan *plans.Plan, sites *Sites, l *D
 	return fmt.Errorf("%w, and none is known to be there", goes)
 }
 
-// findLeft looks for what drills have made at all sites, and tells where it could not.
-func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
+// findLeft looks for what drills have made at all sites, for clones in places, and tells
+// where it could not.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, places []replay.Pool, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
 	var (
 		mu     sync.Mutex
 		out    []DrillLeft
 		unseen []DrillUnseen
 		clones []DrillLeft
-		places []DrillUnseen
+		hidden []DrillUnseen
 		wg     parallel.Group
 	)
-	wg.Go(func() { clones, places = drillClones(ctx, plan, sites) })
+	wg.Go(func() { clones, hidden = drillClones(ctx, plan, sites, places) })
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)
 		if err != nil {
@@ -291,7 +299,7 @@ func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(dri
 	wg.Wait()
 	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
-	return out, sortUnseen(append(unseen, places...))
+	return out, sortUnseen(append(unseen, hidden...))
 }
 
 // SweepDrills removes what drills of the plan have left that are not at work any
@@ -309,7 +317,7 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *Dr
 	}
 	own := digest(plan.Name)
 	swept = &DrillSweep{Left: makeUp(lease.Context(), plan, ledger)}
-	swept.add(sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own }))
+	swept.add(sweepDrills(lease.Context(), plan, sites, ledger, func(m drillMark) bool { return m.plan == own }))
 	return swept, errors.Join(lease.Err(), lease.Release(ctx))
 }
 

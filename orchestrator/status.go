@@ -166,7 +166,7 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	var unseen []DrillUnseen
 	var read parallel.Group
 	read.Go(func() { past = readProofs(reading, plan, sites) })
-	read.Go(func() { left, unseen = drillClones(reading, plan, sites) })
+	read.Go(func() { left, unseen = drillClones(reading, plan, sites, recordedPlaces(reading, plan, sites)) })
 	seen := look(ctx, plan, sites, o, func([]replay.Evidence) {})
 	// Nobody waits long for what is only history.
 	late := time.AfterFunc(shortAnswer, done)
