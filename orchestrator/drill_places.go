@@ -116,16 +116,16 @@ func placesOf(plan *plans.Plan, traces []drillTrace) []replay.Pool {
 	return places
 }
 
-// recordedPlaces are the same by what is recorded; where that cannot be read, those of
-// the plan alone.
-func recordedPlaces(ctx context.Context, plan *plans.Plan, sites *Sites) []replay.Pool {
+// otherPlaces are those that are recorded and no drill of the plan has; none where that
+// cannot be read.
+func otherPlaces(ctx context.Context, plan *plans.Plan, sites *Sites) []replay.Pool {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
-		return drillPlaces(plan)
+		return nil
 	}
 	traces, _ := drillTraces(ledger.Entries(), ledger.now())
 	_ = ledger.Close(ctx) // nothing was recorded
-	return placesOf(plan, traces)
+	return placesOf(plan, traces)[len(drillPlaces(plan)):]
 }
 
 // clear records of which drills nothing is left: their time is over, and a sweep has
