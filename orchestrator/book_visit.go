@@ -92,7 +92,8 @@ func beginVisit(ctx context.Context, plan *plans.Plan, site Site, alone *Sites, 
 
 // visitMirrorSnapshot takes a mirror snapshot of an image as a visitor, by the client
 // that the sites are opened with; what says who asks. Under a session there is no
-// visit. It refuses ([ErrRefused]) what a run has in hand.
+// visit. It refuses what a run has in hand ([ErrRefused]) or a halt covers ([ErrHalted]):
+// that may keep damage from the other sites.
 func visitMirrorSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, name string, ref replay.ImageRef, what string) (id uint64, err error) {
 	site, err := sites.Site(name)
 	if err != nil {
@@ -119,6 +120,9 @@ func visitMirrorSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, na
 	}
 	if run := records.moving(ref); run != nil {
 		return 0, refusal("try again when it is over", "the %s %s has %s in hand", run.Runbook, run.ID, ref)
+	}
+	if h := records.halted(ref); h != nil {
+		return 0, h.keeps(ref)
 	}
 	id, err = site.CreateMirrorSnapshot(ctx, ref)
 	hung = silent(err)

@@ -30,7 +30,8 @@ func openDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (*Book, err
 	}
 	book.outdated = func(entries []Entry) []string {
 		_, over := owedReleases(entries, book.now())
-		return append(oldReports(entries), over...)
+		_, cleared := drillTraces(entries, book.now())
+		return slices.Concat(oldReports(entries), over, cleared)
 	}
 	return book, nil
 }
@@ -92,7 +93,7 @@ func (d *drill) begin(ctx context.Context) (err error) {
 		return err
 	}
 	swept := &DrillSweep{Left: makeUp(ctx, d.plan, d.ledger)} // first: production may stand still
-	swept.add(sweepDrills(ctx, d.plan, d.sites, func(m drillMark) bool { return m.plan == d.mark.plan }))
+	swept.add(sweepDrills(ctx, d.plan, d.sites, d.ledger, func(m drillMark) bool { return m.plan == d.mark.plan }))
 	for i := range swept.Left {
 		d.notef("%s", swept.Left[i].words())
 	}
@@ -105,7 +106,10 @@ func (d *drill) begin(ctx context.Context) (err error) {
 	if _, err := d.book.Refresh(ctx); err != nil {
 		return err
 	}
-	return d.yields()
+	if err := d.yields(); err != nil {
+		return err
+	}
+	return d.recordPlaces(ctx)
 }
 
 // end gives the lease back; what was recorded is at the sites that answer.
@@ -162,7 +166,7 @@ func (d *drill) yields() error {
 	for _, u := range d.units {
 		for _, i := range u.images {
 			if h := d.book.Halted(i.ref); h != nil {
-				return errBroken{&Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, i.ref, h.Reason), Hint: "drover halt list FILE"}}
+				return errBroken{h.keeps(i.ref)}
 			}
 		}
 	}

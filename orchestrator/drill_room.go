@@ -181,50 +181,60 @@ const (
 	sweepWait = 20 * time.Second
 )
 
-// ownClones are the clones of drills of the plan at a site, as far as they are seen.
-func ownClones(ctx context.Context, plan *plans.Plan, sites *Sites, at string) (clones []replay.ImageRef) {
+// ownClones are the clones of drills of the plan at a site, as far as they are seen; the
+// error tells where they are not.
+func ownClones(ctx context.Context, plan *plans.Plan, sites *Sites, at string) (clones []replay.ImageRef, err error) {
 	site, err := sites.Site(at)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepLook)
 	defer cancel()
-	found, _ := drillClonesAt(ctx, plan, at, site)
+	found, unseen := drillClonesAt(ctx, plan, at, site, drillPlaces(plan))
 	for i := range found {
 		if found[i].mark.plan == digest(plan.Name) {
 			clones = append(clones, found[i].Image)
 		}
 	}
-	return clones
+	return clones, (&DrillSweep{Unseen: unseen}).Err()
 }
 
 // sweepAct removes the clones of drills before a failover. A drill that is at work has
-// seen the run, and removes its own. What cannot be removed in time is told, and left.
+// seen the run, and removes its own. What cannot be removed in time, or not be looked
+// for, is told, and left: clones keep nothing from being promoted, so that the step is
+// over when do is, whatever is seen behind it.
 type sweepAct struct{ site string }
 
 func (a sweepAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if p := c.past.phase(string(StepSweep)); p == PhaseDone || p == PhaseAlready {
-		return true, "what is left was told", nil
+		return true, "what was seen is removed, or told of", nil
 	}
-	left := ownClones(ctx, c.plan, c.sites, a.site)
-	return len(left) == 0, "no clone of a drill is seen", nil
+	// What is not seen is for do to look at again.
+	left, err := ownClones(ctx, c.plan, c.sites, a.site)
+	return len(left) == 0 && err == nil, "no clone of a drill is seen", nil
 }
 
 func (a sweepAct) do(_ context.Context, c *crew) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.hard), sweepWait)
 	defer cancel()
+	defer c.past.note(&StepRecord{Step: string(StepSweep), Phase: PhaseDone})
 	for {
-		err := removeClones(ctx, c, a.site, ownClones(ctx, c.plan, c.sites, a.site))
-		if err == nil {
+		err := a.sweep(ctx, c)
+		if err == nil || c.hard.Err() != nil {
 			return nil
 		}
 		pause(ctx, leaseAgain)
 		if ctx.Err() != nil {
-			c.past.note(&StepRecord{Step: string(StepSweep), Phase: PhaseDone})
-			c.tell(RunEvent{Kind: RunNotes, Note: "clones of drills are left at " + a.site + ", which keeps nothing from being promoted: " + oneLine(err.Error()) + "; drover drill sweep " + shellLine(c.plan.File) + " removes them"})
+			c.tell(RunEvent{Kind: RunNotes, Note: "clones of drills may be left at " + a.site + ", which keeps nothing from being promoted: " + oneLine(err.Error()) + "; drover drill sweep " + shellLine(c.plan.File) + " removes them"})
 			return nil
 		}
 	}
+}
+
+// sweep removes what is seen once; it fails where not all could be seen.
+func (a sweepAct) sweep(ctx context.Context, c *crew) error {
+	clones, unseen := ownClones(ctx, c.plan, c.sites, a.site)
+	return replay.OneLine(removeClones(ctx, c, a.site, clones), unseen)
 }
 
 func (sweepAct) patience(*crew) (time.Duration, time.Duration) { return sweepWait, 0 }

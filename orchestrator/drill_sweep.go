@@ -38,7 +38,7 @@ func (d *drill) tearDown(ctx context.Context) {
 	limit := tearDownTime + time.Duration(len(images))*tearDownEach/tearDownAtOnce
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("%w (%v)", errTearDown, limit))
 	defer cancel()
-	_ = d.timed("remove", "", "", func() (string, error) {
+	err := d.timed("remove", "", "", func() (string, error) {
 		d.removeAll(ctx, images)
 		d.removeFolder()
 		d.made.Lock()
@@ -48,12 +48,16 @@ func (d *drill) tearDown(ctx context.Context) {
 		}
 		return "", nil
 	})
+	if err == nil {
+		cleared(ctx, d.ledger, d.report.ID)
+	}
 }
 
 // errTearDown: what a drill has made could not be removed within the time for that.
 var errTearDown = errors.New("the time for the removal is over")
 
 func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
+	d.refreshHalts(ctx)
 	reached := make([]bool, len(images))
 	forEach(ctx, len(images), tearDownAtOnce, func(k int) {
 		reached[k] = true
@@ -73,6 +77,14 @@ func (d *drill) removeAll(ctx context.Context, images []*drillImage) {
 		}
 	}
 	wg.Wait()
+}
+
+// refreshHalts reads which images are halted by now. Where it cannot, those are that
+// were when it was read last: mirror snapshots look once more.
+func (d *drill) refreshHalts(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime(d.plan))
+	defer cancel()
+	_, _ = d.book.Refresh(ctx)
 }
 
 // removeImage removes the clone of an image, and its snapshot at the primary.
@@ -105,8 +117,11 @@ func (d *drill) unreached(ctx context.Context, i *drillImage) {
 }
 
 // removeSnapshot removes a snapshot at the primary, which may have become another one
-// since.
+// since. Where the image is halted it stays: a later sweep removes it.
 func (d *drill) removeSnapshot(ctx context.Context, i *drillImage) error {
+	if h := d.book.Halted(i.ref); h != nil {
+		return afterHalt(h, i.ref)
+	}
 	err := d.v.remove(ctx, i.ref, d.from, i.mode, d.mark.snapshot())
 	if err == nil {
 		return nil
@@ -119,6 +134,13 @@ func (d *drill) removeSnapshot(ctx context.Context, i *drillImage) error {
 		}
 	}
 	return err
+}
+
+// afterHalt is why a snapshot of a halted image is not removed: its removal is a change of
+// the image, which in snapshot mode a mirror snapshot carries over with all else that the
+// halt may keep from the other sites.
+func afterHalt(h *Halt, ref replay.ImageRef) error {
+	return fmt.Errorf("it goes when the halt ends: %w", h.keeps(ref))
 }
 
 func (d *drill) leftf(format string, args ...any) {
@@ -151,9 +173,10 @@ func removeClone(ctx context.Context, site Site, ref replay.ImageRef, copied boo
 // sweepDrills removes what drills have left that are not at work any more: mine says
 // of which. What any have left on this host is removed, too. It answers with what it found, also where that could not be removed, and
 // with what it could not look at. The caller holds the lease of the plan's drills.
-func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) *DrillSweep {
+func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, ledger *Book, mine func(drillMark) bool) *DrillSweep {
 	folders := sweepFolders()
-	left, unseen := findLeft(ctx, plan, sites, mine)
+	traces, _ := drillTraces(ledger.Entries(), ledger.now())
+	left, unseen := findLeft(ctx, plan, sites, placesOf(plan, traces), mine)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		l := &left[k]
 		if l.Snapshot != "" {
@@ -165,12 +188,16 @@ func sweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(
 		}
 		l.settle(err)
 	})
+	records := readRecords(ctx, plan, sites)
 	forEach(ctx, len(left), sweepAtOnce, func(k int) {
 		if l := &left[k]; l.Snapshot != "" {
-			l.settle(removeDrillSnapshot(ctx, plan, sites, l))
+			l.settle(removeDrillSnapshot(ctx, plan, sites, records, l))
 		}
 	})
-	return &DrillSweep{Left: append(left, folders...), Unseen: unseen}
+	swept := &DrillSweep{Left: append(left, folders...), Unseen: unseen}
+	swept.clear(ctx, ledger, traces)
+	_ = ledger.Reconcile(ctx) // removes what is outdated; what fails is tried again the next time
+	return swept
 }
 
 func (l *DrillLeft) settle(err error) {
@@ -180,8 +207,14 @@ func (l *DrillLeft) settle(err error) {
 }
 
 // removeDrillSnapshot removes a snapshot where its image may be changed; from a copy it
-// goes by replay.
-func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, l *DrillLeft) error {
+// goes by replay. Of a halted image none is removed, nor where that is not known.
+func removeDrillSnapshot(ctx context.Context, plan *plans.Plan, sites *Sites, records *Recorded, l *DrillLeft) error {
+	if fault := records.unreadable(); fault != nil {
+		return fmt.Errorf("it is not known whether the image is halted: %w", fault)
+	}
+	if h := records.halted(l.Image); h != nil {
+		return afterHalt(h, l.Image)
+	}
 	site, err := sites.Site(l.Site)
 	if err != nil {
 		return err
@@ -232,17 +265,18 @@ func removeAtSecondary(ctx context.Context, plan *plans.Plan, sites *Sites, l *D
 	return fmt.Errorf("%w, and none is known to be there", goes)
 }
 
-// findLeft looks for what drills have made at all sites, and tells where it could not.
-func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
+// findLeft looks for what drills have made at all sites, for clones in places, and tells
+// where it could not.
+func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, places []replay.Pool, mine func(drillMark) bool) ([]DrillLeft, []DrillUnseen) {
 	var (
 		mu     sync.Mutex
 		out    []DrillLeft
 		unseen []DrillUnseen
 		clones []DrillLeft
-		places []DrillUnseen
+		hidden []DrillUnseen
 		wg     parallel.Group
 	)
-	wg.Go(func() { clones, places = drillClones(ctx, plan, sites) })
+	wg.Go(func() { clones, hidden = drillClones(ctx, plan, sites, places) })
 	for _, wanted := range plan.Sites {
 		site, err := sites.Site(wanted.Name)
 		if err != nil {
@@ -265,7 +299,7 @@ func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, mine func(dri
 	wg.Wait()
 	out = slices.DeleteFunc(append(out, clones...), func(l DrillLeft) bool { return !mine(l.mark) })
 	sortLeft(out)
-	return out, sortUnseen(append(unseen, places...))
+	return out, sortUnseen(append(unseen, hidden...))
 }
 
 // SweepDrills removes what drills of the plan have left that are not at work any
@@ -283,7 +317,7 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *Dr
 	}
 	own := digest(plan.Name)
 	swept = &DrillSweep{Left: makeUp(lease.Context(), plan, ledger)}
-	swept.add(sweepDrills(lease.Context(), plan, sites, func(m drillMark) bool { return m.plan == own }))
+	swept.add(sweepDrills(lease.Context(), plan, sites, ledger, func(m drillMark) bool { return m.plan == own }))
 	return swept, errors.Join(lease.Err(), lease.Release(ctx))
 }
 

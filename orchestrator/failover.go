@@ -59,7 +59,11 @@ func PrepareFailover(ctx context.Context, plan *plans.Plan, sites *Sites, o Fail
 		checkRoom(ctx, &c, plan, sites, stands, to)
 		checkDaemonStops(&c, sites, obs, to, o.LeaveDaemon)
 		checkFence(&c, plan, obs, from, o.Unfenced)
-		if clones := ownClones(ctx, plan, sites, to); len(clones) > 0 {
+		switch clones, err := ownClones(ctx, plan, sites, to); {
+		case len(clones) == 0 && err != nil:
+			p.Run.Sweep = true
+			c.add("drills", "drills may have left clones at %s, which keep nothing from being promoted: looked for once more first (%s)", to, oneLine(err.Error()))
+		case len(clones) > 0:
 			p.Run.Sweep = true
 			c.add("drills", "%s of drills at %s, such as %s: removed first, and a drill that is at work makes room", plural(uint64(len(clones)), "clone", "clones"), to, clones[0])
 		}

@@ -135,6 +135,11 @@ func (b *Book) testify(ctx context.Context, h Halt) error {
 	return b.appendBody(ctx, Entry{Kind: EntryHalt, At: b.now().UTC(), By: b.by, Run: h.Run}, h)
 }
 
+// keeps is why nothing is done to an image that the halt covers ([ErrHalted]).
+func (h *Halt) keeps(ref replay.ImageRef) error {
+	return &Hinted{Err: fmt.Errorf("%w: %s: %s", ErrHalted, ref, h.Reason), Hint: "drover halt list FILE"}
+}
+
 // claimHalt notes the first halt that covers something.
 func claimHalt[K comparable](of map[K]*Halt, key K, h *Halt) {
 	if of[key] == nil {

@@ -162,17 +162,23 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	reading, done := context.WithCancel(ctx)
 	defer done()
 	var past *proofs
-	var left []DrillLeft
-	var unseen []DrillUnseen
+	var left, others []DrillLeft
+	var unseen, hidden []DrillUnseen
 	var read parallel.Group
 	read.Go(func() { past = readProofs(reading, plan, sites) })
-	read.Go(func() { left, unseen = drillClones(reading, plan, sites) })
+	read.Go(func() { left, unseen = drillClones(reading, plan, sites, drillPlaces(plan)) })
+	read.Go(func() {
+		if places := otherPlaces(reading, plan, sites); len(places) > 0 {
+			others, hidden = drillClones(reading, plan, sites, places)
+		}
+	})
 	seen := look(ctx, plan, sites, o, func([]replay.Evidence) {})
 	// Nobody waits long for what is only history.
 	late := time.AfterFunc(shortAnswer, done)
 	read.Wait()
 	late.Stop()
 	past.tell(plan, seen.report)
+	left, unseen = append(left, others...), append(unseen, hidden...)
 	for i := range seen.obs.Sites {
 		for _, pool := range seen.obs.Sites[i].Pools {
 			left = append(left, drillSnapshots(seen.obs.Sites[i].Name, pool.Images)...)

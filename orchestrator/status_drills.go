@@ -24,8 +24,8 @@ const (
 	ProblemDrillUnseen replay.ProblemCode = "drill-unseen"
 )
 
-// drillClones looks for the clones of drills at all sites, and tells where it could not.
-func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLeft, []DrillUnseen) {
+// drillClones looks for the clones of drills in places at all sites, and tells where it could not.
+func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites, places []replay.Pool) ([]DrillLeft, []DrillUnseen) {
 	var (
 		mu     sync.Mutex
 		out    []DrillLeft
@@ -41,7 +41,7 @@ func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLe
 			continue
 		}
 		wg.Go(func() {
-			found, hidden := drillClonesAt(ctx, plan, wanted.Name, site)
+			found, hidden := drillClonesAt(ctx, plan, wanted.Name, site, places)
 			mu.Lock()
 			defer mu.Unlock()
 			out, unseen = append(out, found...), append(unseen, hidden...)
@@ -52,10 +52,10 @@ func drillClones(ctx context.Context, plan *plans.Plan, sites *Sites) ([]DrillLe
 }
 
 // drillClonesAt is the same for one site.
-func drillClonesAt(ctx context.Context, plan *plans.Plan, name string, site Site) (out []DrillLeft, unseen []DrillUnseen) {
+func drillClonesAt(ctx context.Context, plan *plans.Plan, name string, site Site, places []replay.Pool) (out []DrillLeft, unseen []DrillUnseen) {
 	var mu sync.Mutex
 	var wg parallel.Group
-	for _, place := range drillPlaces(plan) {
+	for _, place := range places {
 		wg.Go(func() {
 			images, err := listPool(ctx, plan, site, place, 0)
 			mu.Lock()

@@ -103,6 +103,7 @@ func Verify(ctx context.Context, plan *plans.Plan, sites *Sites, o VerifyOptions
 	v := newVerification(plan, sites, o, verifyLimits(plan, o.Bandwidth))
 	targets, err := v.targets(ctx)
 	if err == nil {
+		v.readHalts(ctx, targets)
 		swept := v.sweep(ctx, targets)
 		if o.choose != nil {
 			targets = o.choose(targets)
@@ -164,6 +165,7 @@ type verification struct {
 	options VerifyOptions
 	run     verifyRun
 	limits  map[string]*rate.Limiter // by site; empty without a limit
+	records *Recorded                // of the plan, as they were at its begin; nil: not asked
 
 	mu     sync.Mutex // guards report and calls of Progress
 	report *VerifyReport

@@ -39,6 +39,9 @@ func (v *verification) remove(ctx context.Context, ref replay.ImageRef, primary 
 	if site == nil {
 		return v.faults[primary]
 	}
+	if h := v.halt(ref, mode); h != nil {
+		return afterHalt(h, ref)
+	}
 	if err := site.RemoveSnapshot(ctx, ref, name); err != nil && !errors.Is(err, replay.ErrNotFound) {
 		return err
 	}

@@ -34,6 +34,9 @@ func (v *verification) verifyImage(ctx context.Context, t *verifyTarget) []Verif
 	if t.fault != nil {
 		return t.failed(t.fault, t.next)
 	}
+	if h := v.halt(t.ref, t.mode); h != nil {
+		return t.failed(h.keeps(t.ref), "")
+	}
 	results := make([]VerifiedImage, len(t.secondaries))
 	readable := 0
 	for i, secondary := range t.secondaries {

@@ -25,6 +25,23 @@ type verifyTarget struct {
 	snapshots   atomic.Int32 // taken beside the first
 }
 
+// readHalts reads what is halted, where that keeps anything from being done.
+func (v *verification) readHalts(ctx context.Context, targets []*verifyTarget) {
+	if slices.ContainsFunc(targets, func(t *verifyTarget) bool { return t.mode == replay.ModeSnapshot }) {
+		v.records = readRecords(ctx, v.plan, v.all)
+	}
+}
+
+// halt is what keeps a verification away from an image: in snapshot mode its snapshot
+// comes and goes with mirror snapshots, which carry over what a halt keeps from the
+// other sites. In journal mode replay goes on all the same.
+func (v *verification) halt(ref replay.ImageRef, mode replay.MirrorMode) *Halt {
+	if mode != replay.ModeSnapshot {
+		return nil
+	}
+	return v.records.halted(ref)
+}
+
 // failed is the result of a target that cannot be verified at any secondary.
 func (t *verifyTarget) failed(err error, next string) []VerifiedImage {
 	secondaries := t.secondaries

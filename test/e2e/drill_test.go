@@ -173,24 +173,17 @@ func makeFiles(t *testing.T, s *lab.Site, image string) {
 // are there. The next sweeps what is left, and so does drover drill sweep.
 func drillKilled(t *testing.T, file string, images moving, a, b *lab.Site) {
 	t.Helper()
-	sweep := func() {
-		// The dead one's lease has to end.
-		eventually(t, time.Minute, "sweep", func() (bool, string) {
-			r := call(t, "drill", "sweep", file)
-			return r.code == 0, r.String()
-		})
-	}
 	if r := cut(t, 9, 1500*time.Millisecond, "drill", "--image", "rbd/files", file); r.code != killed {
 		t.Errorf("the drill was not killed: %s", r)
 	}
-	sweep()
+	sweptSoon(t, file)
 	drillOfGroupKilled(t, file, b)
 	for _, image := range []string{"rbd/by-journal", "rbd/by-snapshot"} {
 		if snaps := rbd(t, a, "snap", "ls", image); !strings.Contains(snaps, "drover-drill-") {
 			t.Errorf("the killed drill has left no snapshot of %s: %s", image, snaps)
 		}
 	}
-	sweep()
+	sweptSoon(t, file)
 	wantNoDrill(t, images, a, b)
 	for image := range images {
 		wantReplaying(t, b, image)
@@ -234,8 +227,41 @@ func drillOfTheLost(t *testing.T, file string, images moving, a, b *lab.Site) {
 	if verdict, why := r.check(t, "clean", "rbd/files"); verdict != "passed" {
 		t.Errorf("the file system: %s %s", verdict, why)
 	}
+	failoverOverKilled(t, file, images, b)
 	if err := a.Return(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	sweptSoon(t, file)
 	wantNoDrill(t, images, a, b)
+}
+
+// failoverOverKilled fails over, with the primary gone, while what a killed drill has
+// brought up is there: that goes first, or is told of where the dead one's lease has not
+// ended by then, and keeps nothing from being promoted.
+func failoverOverKilled(t *testing.T, file string, images moving, b *lab.Site) {
+	t.Helper()
+	drillOfGroupKilled(t, file, b)
+	args := []string{"failover", "--to", "site-b", "--reason", "site-a is lost", "--unfenced", "--leave-daemon", file}
+	_, shown := approvedBy(t, time.Minute, args...)
+	if !strings.Contains(shown.stdout+shown.stderr, "of drills at site-b") {
+		t.Errorf("the clones are not shown\n%s", shown)
+	}
+	said := carryOut(t, args...)
+	for image := range images {
+		wantRoleNow(t, b, image, true)
+	}
+	clones, err := b.Rbd(t.Context(), "ls", "rbd/drover-drill")
+	left := strings.Contains(string(clones), "drover-drill-")
+	if told := strings.Contains(said.stdout+said.stderr, "clones of drills may be left at site-b"); err != nil || left != told {
+		t.Errorf("clones: %q, %v\n%s", clones, err, said)
+	}
+}
+
+// sweptSoon sweeps once the lease of a killed drill has ended.
+func sweptSoon(t *testing.T, file string) {
+	t.Helper()
+	eventually(t, time.Minute, "sweep", func() (bool, string) {
+		r := call(t, "drill", "sweep", file)
+		return r.code == 0, r.String()
+	})
 }
