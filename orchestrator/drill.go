@@ -268,8 +268,12 @@ func (d *drill) run(ctx context.Context) error {
 // errExpired: a drill took longer than the plan lets its clones live.
 var errExpired = errors.New("the drill's expiry has come")
 
-// rehearse brings everything up, wave by wave, and checks it.
+// rehearse brings everything up, wave by wave, and checks it. Where no image is fit to be
+// brought up, none of the hooks is carried out either: the report says why of each.
 func (d *drill) rehearse(ctx context.Context) error {
+	if len(d.units) == 0 {
+		return nil
+	}
 	if err := d.hooks(ctx, plans.BeforeRun, "", nil); err != nil {
 		return err
 	}

@@ -24,8 +24,11 @@ hooks:
 `
 
 func frozenPlan(log, then string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(frozen, "THEN", then), "LOG", log)
+	return logIn(log, strings.ReplaceAll(frozen, "THEN", then))
 }
+
+// logIn is a part of a plan whose hooks note in a file what they do.
+func logIn(log, plan string) string { return strings.ReplaceAll(plan, "LOG", log) }
 
 func logged(t *testing.T, log string) string {
 	t.Helper()

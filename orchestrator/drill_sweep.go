@@ -290,7 +290,7 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *Dr
 // replicated sees that replay has gone on while the clones were up, and that every copy
 // is within its objective.
 func (d *drill) replicated(ctx context.Context) error {
-	if d.lost {
+	if d.lost || len(d.units) == 0 {
 		return nil
 	}
 	return d.timed("replication", "", d.to, func() (string, error) {
