@@ -127,6 +127,8 @@ type drill struct {
 	placed map[replay.Pool]bool
 	// scratch is where it keeps files on this host; nil: it has none.
 	scratch *drillFolder
+	// faults are of hooks that left the images of their groups undecided.
+	faults []error
 	// unreleased are the groups whose hooks after them have failed, in words.
 	unreleased []string
 }
@@ -258,6 +260,9 @@ func (d *drill) run(ctx context.Context) error {
 		if err = d.again(ctx); err == nil {
 			err = d.replicated(expiring)
 		}
+	}
+	if err == nil {
+		err = replay.OneLine(d.faults...)
 	}
 	err = d.brokenOff(ctx, expiring, err)
 	cancel(nil)

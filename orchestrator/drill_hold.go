@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/drover-io/drover/orchestrator/report"
 	"github.com/drover-io/drover/plans"
 	"github.com/drover-io/drover/replay"
 )
@@ -42,6 +43,10 @@ func (d *drill) held(ctx context.Context, u *drillUnit, do func() error) (err er
 	if u.group == "" {
 		return do()
 	}
+	if d.lost {
+		d.leaveOut(u)
+		return do()
+	}
 	before := selectHooks(d.plan, string(Drill), plans.BeforeGroup, u.group)
 	after := selectHooks(d.plan, string(Drill), plans.AfterGroup, u.group)
 	if len(before) > 0 && len(after) > 0 {
@@ -51,9 +56,32 @@ func (d *drill) held(ctx context.Context, u *drillUnit, do func() error) (err er
 	}
 	defer func() { err = replay.OneLine(err, d.release(ctx, u, after, len(before) > 0)) }()
 	if err := d.hooks(ctx, plans.BeforeGroup, u.group, []*drillUnit{u}); err != nil {
-		return err
+		return d.undecide(ctx, u, err)
 	}
 	return do()
+}
+
+// leaveOut notes that a group's hooks are not carried out: with the primary lost no
+// snapshot is taken, and no writer is there to be held back.
+func (d *drill) leaveOut(u *drillUnit) {
+	if len(selectHooks(d.plan, string(Drill), plans.BeforeGroup, u.group))+len(selectHooks(d.plan, string(Drill), plans.AfterGroup, u.group)) > 0 {
+		d.notef("the hooks around group %s are left out: %s does not answer, and no snapshot is taken there", u.group, d.from)
+	}
+}
+
+// undecide leaves open whether the images of a group would serve: a hook before it has
+// failed, which says nothing of their copies.
+func (d *drill) undecide(ctx context.Context, u *drillUnit, err error) error {
+	d.made.Lock()
+	defer d.made.Unlock()
+	for _, i := range u.images {
+		image := &d.report.Images[i.at]
+		image.Verdict, image.Why = report.Aborted, oneLine("not decided: "+err.Error())
+	}
+	if ctx.Err() == nil {
+		d.faults = append(d.faults, fmt.Errorf("nothing is decided of group %s: %w", u.group, err))
+	}
+	return err
 }
 
 // owe records that the hooks after a group are owed: whoever comes after a drill that

@@ -137,3 +137,44 @@ func TestDrillKilledWhileHeld(t *testing.T) {
 		}
 	})
 }
+
+// TestDrillHoldFails: a hook before a group that fails says nothing of the copies: they
+// are undecided, the drill is aborted for a fault, and the hooks behind it come all the
+// same.
+func TestDrillHoldFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+strings.Replace(frozenPlan(log, "true"), `frozen >> `+log, `frozen >> `+log+`; exit 1`, 1), 3)
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		if err == nil || errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Aborted || !r.Fault || !strings.Contains(r.Why, "nothing is decided of group db: hook freeze: exit code 1") {
+			t.Errorf("%v, fault %v\n%s", err, r.Fault, shown(r))
+		}
+		for _, i := range r.Images {
+			want := report.Passed
+			if i.Group == "db" {
+				want = report.Aborted
+			}
+			if i.Verdict != want || i.Group == "db" && !strings.Contains(i.Why, "hook freeze") {
+				t.Errorf("%+v", i)
+			}
+		}
+		if got := logged(t, log); got != "frozen;thawed db;" {
+			t.Errorf("%q", got)
+		}
+		b.wantClean()
+	})
+}
+
+// TestDrillHoldLost: with the primary lost nobody's writers are held back, and a hook that
+// could not reach them condemns no copy.
+func TestDrillHoldLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+strings.Replace(frozenPlan(log, "exit 1"), `frozen >> `+log, `frozen >> `+log+`; exit 1`, 1), 3)
+		b.world.Vanish("a")
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		if err != nil || r.Verdict != report.Passed || logged(t, log) != "" || !strings.Contains(strings.Join(r.Notes, ";"), "the hooks around group db are left out: a does not answer") {
+			t.Errorf("%v, %q\n%s", err, logged(t, log), shown(r))
+		}
+	})
+}
