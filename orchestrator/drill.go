@@ -138,7 +138,10 @@ type drillUnit struct {
 	name, group, wave string
 	images            []*drillImage
 	heldBy            []string // the hooks before its group that have gone well
+	releasedBy        []string // and those after it
 	loose             bool     // one of those was left out, or has failed
+	owed              bool     // it is recorded that those after it are owed
+	spread            *float64 // at most how far apart its snapshots are, in seconds; nil: there are none
 }
 
 // drillImage is one image of a drill.

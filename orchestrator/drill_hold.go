@@ -53,8 +53,14 @@ func (d *drill) held(ctx context.Context, u *drillUnit, do func() error) (err er
 		if err := d.owe(ctx, u); err != nil {
 			return err
 		}
+		u.owed = true
 	}
-	defer func() { err = replay.OneLine(err, d.release(ctx, u, after, len(before) > 0)) }()
+	defer func() {
+		err = replay.OneLine(err, d.release(ctx, u, after, len(before) > 0))
+		if u.spread != nil {
+			d.moment(u, u.spread)
+		}
+	}()
 	if err := d.hooks(ctx, plans.BeforeGroup, u.group, []*drillUnit{u}); err != nil {
 		return d.undecide(ctx, u, err)
 	}
