@@ -41,6 +41,9 @@ type DrillEvent struct {
 	Step  *report.Step  // one that has ended
 	Check *report.Check // one that has ended
 	Note  string
+	// Held is a group whose writers may be held back since the hooks after it have
+	// failed; Removed: they have been carried out since.
+	Held *DrillLeft
 	// Done of Total images, groups and checks are through.
 	Done, Total int
 }
@@ -129,8 +132,12 @@ type drill struct {
 	scratch *drillFolder
 	// faults are of hooks that left the images of their groups undecided.
 	faults []error
-	// unreleased are the groups whose hooks after them have failed, in words.
+	// unreleased are the groups whose hooks after them have failed, in words, and
+	// endedBy is what has ended the drill.
 	unreleased []string
+	endedBy    string
+	// stop ends the drill, which then removes what it has made.
+	stop context.CancelCauseFunc
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -253,6 +260,7 @@ func (d *drill) run(ctx context.Context) error {
 	defer d.end(ctx)
 	alone, cancel := context.WithCancelCause(d.lease.Context())
 	defer cancel(nil)
+	d.stop = cancel
 	expiring, expired := context.WithTimeoutCause(alone, time.Until(d.began.Add(d.spec.Expiry.Std())), errExpired)
 	defer expired()
 	var watching parallel.Group

@@ -62,6 +62,9 @@ func (s *session) drill(c *cobra.Command, file string, o orchestrator.DrillOptio
 		progress := s.progress()
 		o.Version = version
 		o.Progress = func(e orchestrator.DrillEvent) {
+			if e.Note != "" {
+				progress.Print(s.errPalette().Warn("!") + " " + e.Note)
+			}
 			progress.Set("drill", view.UnitSteps, int64(e.Done), int64(e.Total))
 			if e.Step != nil {
 				s.log.DebugContext(ctx, "drill", "step", e.Step.Name, "of", e.Step.Of, "site", e.Step.Site, "ok", e.Step.OK, "note", e.Step.Note)
