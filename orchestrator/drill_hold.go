@@ -28,16 +28,19 @@ type heldGroup struct {
 	From   string            `json:"from,omitempty"`
 	To     string            `json:"to,omitempty"`
 	Images []replay.ImageRef `json:"images,omitempty"`
-	Until  time.Time         `json:"until,omitzero"` // the drill's expiry
+	Until  time.Time         `json:"until,omitzero"`  // the drill's expiry
 	Hooks  []string          `json:"hooks,omitempty"` // those after it, by name
 	// Fault is why they could not be carried out; "": nobody has found them to fail.
 	Fault string `json:"fault,omitempty"`
+	// By is who has let its writers go by hand.
+	By string `json:"by,omitempty"`
 }
 
 const (
 	// snapshotTime is how long a snapshot may take, because writers may be held back.
 	snapshotTime = time.Minute
-	// owedFor is how long after a drill's expiry a release is tried that fails.
+	// owedFor is how long after a drill's expiry a release is tried that fails: later
+	// than that nobody would expect it any more.
 	owedFor = 24 * time.Hour
 	// releaseTime is how long hooks after a group are begun again that fail.
 	releaseTime = 2 * time.Minute
@@ -59,7 +62,7 @@ func (d *drill) held(ctx context.Context, u *drillUnit, do func() error) (err er
 	}
 	before := automatic(selectHooks(d.plan, string(Drill), plans.BeforeGroup, u.group))
 	after := selectHooks(d.plan, string(Drill), plans.AfterGroup, u.group)
-	if len(before) > 0 && len(after) > 0 {
+	if len(before) > 0 && len(automatic(after)) > 0 {
 		if err := d.owe(ctx, u, after); err != nil {
 			return err
 		}
@@ -102,7 +105,7 @@ func (d *drill) undecide(ctx context.Context, u *drillUnit, err error) error {
 
 // automatic are the hooks that are not for a person.
 func automatic(hooks []*plans.Hook) []*plans.Hook {
-	return slices.DeleteFunc(hooks, func(h *plans.Hook) bool { return h.Manual != "" })
+	return slices.DeleteFunc(slices.Clone(hooks), func(h *plans.Hook) bool { return h.Manual != "" })
 }
 
 // holding is a unit as the ledger tells of it.
@@ -111,7 +114,7 @@ func (d *drill) holding(u *drillUnit, after []*plans.Hook) heldGroup {
 	for _, i := range u.images {
 		h.Images = append(h.Images, i.ref)
 	}
-	for _, hook := range after {
+	for _, hook := range automatic(after) {
 		h.Hooks = append(h.Hooks, hook.Name)
 	}
 	return h
@@ -147,7 +150,7 @@ func (d *drill) release(ctx context.Context, u *drillUnit, after []*plans.Hook) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime(d.plan))
 	defer cancel()
-	if err := d.ledger.appendBody(ctx, Entry{Kind: EntryReleased, Run: d.report.ID}, heldGroup{Group: u.group}); err != nil {
+	if err := d.ledger.appendBody(ctx, Entry{Kind: EntryReleased, Run: d.report.ID}, d.holding(u, after)); err != nil {
 		d.notef("the hooks after group %s will be carried out once more by the next sweep: that they have been could not be recorded: %v", u.group, err)
 	}
 	return nil
@@ -233,9 +236,15 @@ func (h *heldGroup) left(drill string) DrillLeft {
 type owedRelease struct {
 	run string
 	heldGroup
-	over bool      // it was carried out
-	last time.Time // it is tried and kept until then
+	over bool      // it was carried out, or a person has said that there is no need
+	last time.Time // it is carried out until then, and told for as long as it is owed
 	keys []string  // of its entries
+}
+
+// covers reports whether what was carried out is what is owed after another drill, too.
+func (h *heldGroup) covers(owed *heldGroup) bool {
+	return h.Group == owed.Group && h.From == owed.From && len(owed.Hooks) > 0 &&
+		!slices.ContainsFunc(owed.Hooks, func(name string) bool { return !slices.Contains(h.Hooks, name) })
 }
 
 // owedReleases are those of a ledger, and the keys of entries that need not be kept.
@@ -258,7 +267,12 @@ func owedReleases(entries []Entry, now time.Time) (owed []owedRelease, over []st
 			held[at], order = h, append(order, at)
 		}
 		h.keys = append(h.keys, e.Key)
-		h.over = h.over || e.Kind == EntryReleased
+		if e.Kind == EntryReleased {
+			h.over = true
+			for _, at := range order { // the same hooks let go what an earlier drill held
+				held[at].over = held[at].over || body.covers(&held[at].heldGroup)
+			}
+		}
 		if e.Kind == EntryHeld {
 			h.heldGroup = body
 		}
@@ -269,42 +283,11 @@ func owedReleases(entries []Entry, now time.Time) (owed []owedRelease, over []st
 	for _, at := range order {
 		// What is over is kept, too: a site that was away may bring half of it back.
 		switch h := held[at]; {
-		case now.After(h.last):
-			over = append(over, h.keys...)
 		case !h.over:
 			owed = append(owed, *h)
+		case now.After(h.last):
+			over = append(over, h.keys...)
 		}
 	}
 	return owed, over
-}
-
-// makeUp carries out the hooks after the groups of killed drills. The caller holds the
-// lease of the plan's drills, so that none of them is at work.
-func makeUp(ctx context.Context, plan *plans.Plan, ledger *Book) (left []DrillLeft) {
-	owed, _ := owedReleases(ledger.Entries(), ledger.now())
-	for i := range owed {
-		o := &owed[i]
-		facts := HookFacts{
-			Plan: plan.Name, Runbook: string(Drill), Run: o.run, When: plans.AfterGroup, Of: o.Group, Group: o.Group, From: o.From, To: o.To, Images: o.Images,
-			Drill: &DrillFacts{Site: o.To, Clones: []DrillClone{}}, hidden: planSecrets(plan),
-		}
-		var errs []error
-		for _, h := range selectHooks(plan, string(Drill), plans.AfterGroup, o.Group) {
-			if h.Manual != "" {
-				continue // it is left out of a drill
-			}
-			_, err := runHook(context.WithoutCancel(ctx), h, facts)
-			if h.OnFailure != plans.OnFailureContinue {
-				errs = append(errs, err)
-			}
-		}
-		err := replay.OneLine(errs...)
-		if err == nil {
-			err = ledger.appendBody(ctx, Entry{Kind: EntryReleased, Run: o.run}, heldGroup{Group: o.Group})
-		}
-		l := DrillLeft{Drill: o.run, Site: o.From, Group: o.Group, Until: o.Until}
-		l.settle(err)
-		left = append(left, l)
-	}
-	return left
 }
