@@ -211,10 +211,9 @@ func (d *drill) tellHeld(u *drillUnit, failed []*plans.Hook, cause error) {
 	h := d.holding(u, failed)
 	l := h.left(d.report.ID)
 	l.settle(cause)
-	switch {
-	case cause == nil:
+	if cause == nil {
 		d.notef("group %s is not held back any more: the hooks after it have been carried out", u.group)
-	default:
+	} else {
 		d.notef("group %s may still be held back: %v", u.group, cause)
 	}
 	d.made.Lock()
