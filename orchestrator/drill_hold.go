@@ -143,7 +143,7 @@ func (d *drill) release(ctx context.Context, u *drillUnit, after []*plans.Hook) 
 	}
 	if err != nil {
 		d.tellHeld(u, failed, err)
-		if err = d.releaseAgain(ctx, u, failed, err); err != nil {
+		if failed, err = d.releaseAgain(ctx, u, failed, err); err != nil {
 			return d.unreleasable(ctx, u, failed, err)
 		}
 		d.tellHeld(u, nil, nil)
@@ -156,9 +156,9 @@ func (d *drill) release(ctx context.Context, u *drillUnit, after []*plans.Hook) 
 	return nil
 }
 
-// releaseAgain tries hooks again that have failed. Once a run or a halt has come, writers
-// are no more the drill's to let go.
-func (d *drill) releaseAgain(ctx context.Context, u *drillUnit, failed []*plans.Hook, err error) error {
+// releaseAgain tries hooks again that have failed, and answers with those that still do.
+// Once a run or a halt has come, writers are no more the drill's to let go.
+func (d *drill) releaseAgain(ctx context.Context, u *drillUnit, failed []*plans.Hook, err error) ([]*plans.Hook, error) {
 	began := time.Now()
 	for _, wait := range releasePauses {
 		if time.Since(began) > releaseTime {
@@ -167,13 +167,13 @@ func (d *drill) releaseAgain(ctx context.Context, u *drillUnit, failed []*plans.
 		pause(ctx, wait)
 		var broken errBroken
 		if begun := d.again(ctx); errors.As(begun, &broken) {
-			return fmt.Errorf("%w; it is not tried again: %s", err, begun.Error()) // what has begun is not the fault
+			return failed, fmt.Errorf("%w; it is not tried again: %s", err, begun.Error()) // what has begun is not the fault
 		}
 		if failed, err = d.releaseOnce(ctx, u, failed); err == nil {
-			return nil
+			return nil, nil
 		}
 	}
-	return err
+	return failed, err
 }
 
 // releaseOnce carries out hooks after a group, and answers with those that have failed.
