@@ -41,6 +41,9 @@ type DrillEvent struct {
 	Step  *report.Step  // one that has ended
 	Check *report.Check // one that has ended
 	Note  string
+	// Held is a group whose writers may be held back since the hooks after it have
+	// failed; Removed: they have been carried out since.
+	Held *DrillLeft
 	// Done of Total images, groups and checks are through.
 	Done, Total int
 }
@@ -127,8 +130,14 @@ type drill struct {
 	placed map[replay.Pool]bool
 	// scratch is where it keeps files on this host; nil: it has none.
 	scratch *drillFolder
-	// unreleased are the groups whose hooks after them have failed, in words.
+	// faults are of hooks that left the images of their groups undecided.
+	faults []error
+	// unreleased are the groups whose hooks after them have failed, in words, and
+	// endedBy is what has ended the drill.
 	unreleased []string
+	endedBy    string
+	// stop ends the drill, which then removes what it has made.
+	stop context.CancelCauseFunc
 }
 
 // drillUnit is what is brought up as one: a group, or an image that is in none.
@@ -136,7 +145,10 @@ type drillUnit struct {
 	name, group, wave string
 	images            []*drillImage
 	heldBy            []string // the hooks before its group that have gone well
+	releasedBy        []string // and those after it
 	loose             bool     // one of those was left out, or has failed
+	owed              bool     // it is recorded that those after it are owed
+	spread            *float64 // at most how far apart its snapshots are, in seconds; nil: there are none
 }
 
 // drillImage is one image of a drill.
@@ -249,6 +261,7 @@ func (d *drill) run(ctx context.Context) error {
 	defer d.end(ctx)
 	alone, cancel := context.WithCancelCause(d.lease.Context())
 	defer cancel(nil)
+	d.stop = cancel
 	expiring, expired := context.WithTimeoutCause(alone, time.Until(d.began.Add(d.spec.Expiry.Std())), errExpired)
 	defer expired()
 	var watching parallel.Group
@@ -260,6 +273,9 @@ func (d *drill) run(ctx context.Context) error {
 			err = d.replicated(expiring)
 		}
 	}
+	if err == nil {
+		err = replay.OneLine(d.faults...)
+	}
 	err = d.brokenOff(ctx, expiring, err)
 	cancel(nil)
 	watching.Wait()
@@ -269,8 +285,12 @@ func (d *drill) run(ctx context.Context) error {
 // errExpired: a drill took longer than the plan lets its clones live.
 var errExpired = errors.New("the drill's expiry has come")
 
-// rehearse brings everything up, wave by wave, and checks it.
+// rehearse brings everything up, wave by wave, and checks it. Where no image is fit to be
+// brought up, none of the hooks is carried out either: the report says why of each.
 func (d *drill) rehearse(ctx context.Context) error {
+	if len(d.units) == 0 {
+		return nil
+	}
 	if err := d.hooks(ctx, plans.BeforeRun, "", nil); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (d *drill) begin(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	swept := &DrillSweep{Left: makeUp(ctx, d.plan, d.ledger)} // first: production may stand still
+	swept := &DrillSweep{Left: makeUp(ctx, d.plan, d.sites, d.ledger)} // first: production may stand still
 	swept.add(sweepDrills(ctx, d.plan, d.sites, d.ledger, func(m drillMark) bool { return m.plan == d.mark.plan }))
 	for i := range swept.Left {
 		d.notef("%s", swept.Left[i].words())
@@ -270,9 +270,9 @@ func (l *DrillLeft) What() string {
 func (l *DrillLeft) words() string {
 	switch {
 	case l.Group != "" && l.Removed:
-		return fmt.Sprintf("%s was killed and owed the hooks after group %s: carried out now", l.Drill, l.Group)
+		return fmt.Sprintf("%s owed the hooks after group %s: carried out now", l.Drill, l.Group)
 	case l.Group != "":
-		return fmt.Sprintf("%s was killed, and group %s may still be held back: %s", l.Drill, l.Group, l.Note)
+		return fmt.Sprintf("group %s may still be held back by %s: %s", l.Group, l.Drill, l.Note)
 	case l.Folder != "" && l.Removed:
 		return fmt.Sprintf("removed what %s had left on this host: %s", l.Drill, l.What())
 	case l.Folder != "":

@@ -45,6 +45,9 @@ func (d *drill) finish(err error) {
 	}
 	var skipped errSkipped
 	var broken errBroken
+	if err != nil {
+		d.endedBy = oneLine(err.Error())
+	}
 	if errors.As(err, &broken) {
 		d.undecided()
 	}
@@ -156,7 +159,11 @@ func (d *drill) leftWords() []string {
 // wrong is what was found wrong, in words.
 func (d *drill) wrong() (out []string) {
 	r := &d.report
-	out = append(out, d.unreleased...)
+	for _, held := range d.unreleased {
+		if !strings.Contains(d.endedBy, held) {
+			out = append(out, held)
+		}
+	}
 	count := func(n int, one, many, first string) {
 		switch {
 		case n == 1:

@@ -3,8 +3,10 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,8 +26,11 @@ hooks:
 `
 
 func frozenPlan(log, then string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(frozen, "THEN", then), "LOG", log)
+	return logIn(log, strings.ReplaceAll(frozen, "THEN", then))
 }
+
+// logIn is a part of a plan whose hooks note in a file what they do.
+func logIn(log, plan string) string { return strings.ReplaceAll(plan, "LOG", log) }
 
 func logged(t *testing.T, log string) string {
 	t.Helper()
@@ -86,15 +91,36 @@ func TestDrillReleases(t *testing.T) {
 	}
 }
 
-// TestDrillReleaseFails: a group that may still be held back is told, and fails the
-// drill, and is owed until the hook has done its work.
+// TestDrillReleaseFails: a group that may still be held back is told at once, is tried
+// again a few times, and ends the drill: no further wave comes up. It is owed until the
+// hook has done its work.
 func TestDrillReleaseFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		log := filepath.Join(t.TempDir(), "log")
 		b := moving(t, twoWay+frozenPlan(log, "test -e LOG.repaired"), 3)
-		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
-		if !errors.Is(err, orchestrator.ErrDrillFailed) || !strings.HasPrefix(r.Why, "group db may still be held back: hook thaw: ") {
-			t.Fatalf("%v\n%s", err, shown(r))
+		var told []string
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{Progress: func(e orchestrator.DrillEvent) {
+			if e.Held != nil {
+				told = append(told, fmt.Sprintf("held %s %v %s", e.Held.Group, e.Held.Removed, logged(t, log)))
+			}
+			if e.Note != "" {
+				told = append(told, e.Note)
+			}
+		}})
+		if err == nil || errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Aborted || !r.Fault || !strings.HasPrefix(r.Why, "group db may still be held back: hook thaw: ") {
+			t.Fatalf("%v, fault %v\n%s", err, r.Fault, shown(r))
+		}
+		const once, all = "frozen;thawed db;", "frozen;thawed db;thawed db;thawed db;thawed db;"
+		if want := []string{"group db may still be held back: hook thaw: exit code 1", "held db false " + once, "held db false " + all}; !slices.Equal(told, want) {
+			t.Errorf("told %q", told)
+		}
+		for _, s := range r.Steps {
+			if strings.Contains(s.Of, "volume-2") || s.Name == "clone" {
+				t.Errorf("it went on: %+v", s)
+			}
+		}
+		if i := slices.IndexFunc(r.Images, func(i report.Image) bool { return i.Verdict != report.Aborted }); i >= 0 {
+			t.Errorf("%+v", r.Images[i])
 		}
 		b.must(os.WriteFile(log+".repaired", nil, 0o600))
 		sites := b.immortal().sites(t.Context())
@@ -102,11 +128,47 @@ func TestDrillReleaseFails(t *testing.T) {
 		swept, err := orchestrator.SweepDrills(t.Context(), b.plan, sites)
 		b.must(err)
 		left := swept.Left
-		if len(left) != 1 || left[0].Group != "db" || !left[0].Removed || logged(t, log) != "frozen;thawed db;thawed db;" {
+		if len(left) != 1 || left[0].Group != "db" || !left[0].Removed || logged(t, log) != all+"thawed db;" {
 			t.Fatalf("%+v, %q", left, logged(t, log))
 		}
 		if swept, err = orchestrator.SweepDrills(t.Context(), b.plan, sites); err != nil || len(swept.Left) > 0 {
 			t.Errorf("again: %v, %v", swept, err)
+		}
+	})
+}
+
+// TestDrillReleaseAgain: a release that fails for a moment ends nothing, and is not owed.
+func TestDrillReleaseAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+frozenPlan(log, "test $(wc -l < LOG) -gt 3"), 3)
+		r := b.passes(orchestrator.DrillOptions{})
+		if got := logged(t, log); got != "frozen;thawed db;thawed db;thawed db;" || !strings.Contains(strings.Join(r.Notes, ";"), "group db is not held back any more") {
+			t.Errorf("%q\n%s", got, shown(r))
+		}
+	})
+}
+
+// TestDrillReleaseYields: hooks that fail are not tried again in the middle of a run.
+func TestDrillReleaseYields(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+frozenPlan(log, "exit 1"), 3)
+		ran := false
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{Progress: func(e orchestrator.DrillEvent) {
+			if e.Held != nil && !ran {
+				ran = true
+				run, err := b.switchover(orchestrator.SwitchoverOptions{To: "b", From: "a", NoWayBack: true}, orchestrator.RunOptions{})
+				if err != nil {
+					t.Errorf("%v\n%s", err, story(run))
+				}
+			}
+		}})
+		if err == nil || r.Verdict != report.Aborted || !r.Fault || !strings.Contains(r.Why, "may still be held back") || !strings.Contains(r.Why, "the switchover ") {
+			t.Errorf("%v, fault %v\n%s", err, r.Fault, shown(r))
+		}
+		if got := logged(t, log); got != "frozen;thawed db;" {
+			t.Errorf("%q", got)
 		}
 	})
 }
@@ -131,6 +193,47 @@ func TestDrillKilledWhileHeld(t *testing.T) {
 		r := b.passes(orchestrator.DrillOptions{})
 		if got := logged(t, log); got != "thawed db;frozen;thawed db;" || !strings.Contains(strings.Join(r.Notes, ";"), "owed the hooks after group db: carried out now") {
 			t.Errorf("%q\n%s", got, shown(r))
+		}
+	})
+}
+
+// TestDrillHoldFails: a hook before a group that fails says nothing of the copies: they
+// are undecided, the drill is aborted for a fault, and the hooks behind it come all the
+// same.
+func TestDrillHoldFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+strings.Replace(frozenPlan(log, "true"), `frozen >> `+log, `frozen >> `+log+`; exit 1`, 1), 3)
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		if err == nil || errors.Is(err, orchestrator.ErrDrillFailed) || r.Verdict != report.Aborted || !r.Fault || !strings.Contains(r.Why, "nothing is decided of group db: hook freeze: exit code 1") {
+			t.Errorf("%v, fault %v\n%s", err, r.Fault, shown(r))
+		}
+		for _, i := range r.Images {
+			want := report.Passed
+			if i.Group == "db" {
+				want = report.Aborted
+			}
+			if i.Verdict != want || i.Group == "db" && !strings.Contains(i.Why, "hook freeze") {
+				t.Errorf("%+v", i)
+			}
+		}
+		if got := logged(t, log); got != "frozen;thawed db;" {
+			t.Errorf("%q", got)
+		}
+		b.wantClean()
+	})
+}
+
+// TestDrillHoldLost: with the primary lost nobody's writers are held back, and a hook that
+// could not reach them condemns no copy.
+func TestDrillHoldLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := filepath.Join(t.TempDir(), "log")
+		b := moving(t, twoWay+strings.Replace(frozenPlan(log, "exit 1"), `frozen >> `+log, `frozen >> `+log+`; exit 1`, 1), 3)
+		b.world.Vanish("a")
+		r, err := b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		if err != nil || r.Verdict != report.Passed || logged(t, log) != "" || !strings.Contains(strings.Join(r.Notes, ";"), "the hooks around group db are left out: a does not answer") {
+			t.Errorf("%v, %q\n%s", err, logged(t, log), shown(r))
 		}
 	})
 }

@@ -98,10 +98,12 @@ func (d *drill) hooks(ctx context.Context, when, of string, units []*drillUnit) 
 	return nil
 }
 
-// hook carries out one hook. The error is of one whose failure ends what it is for.
+// hook carries out one hook. The error is of one whose failure ends what it is for: of
+// hooks that let writers go, which are owed, any failure is.
 func (d *drill) hook(ctx context.Context, h *plans.Hook, when, of string, units []*drillUnit) error {
+	around := when == plans.BeforeGroup || when == plans.AfterGroup // of one unit
 	if h.Manual != "" {
-		units[0].loose = units[0].loose || when == plans.BeforeGroup
+		units[0].loose = units[0].loose || around
 		d.notef("by hand, and left out of a drill: %s (%s)", h.Manual, h.Name)
 		return nil
 	}
@@ -110,13 +112,15 @@ func (d *drill) hook(ctx context.Context, h *plans.Hook, when, of string, units 
 		result, err := runHook(ctx, h, facts)
 		return lastLine(result.Output), err
 	})
-	switch {
-	case err != nil && h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil:
-		units[0].loose = units[0].loose || when == plans.BeforeGroup
+	switch owed := when == plans.AfterGroup && units[0].owed; {
+	case err != nil && h.OnFailure == plans.OnFailureContinue && ctx.Err() == nil && !owed:
+		units[0].loose = units[0].loose || around
 		d.notef("%v", err)
 		return nil
 	case err == nil && when == plans.BeforeGroup:
 		units[0].heldBy = append(units[0].heldBy, h.Name)
+	case err == nil && when == plans.AfterGroup:
+		units[0].releasedBy = append(units[0].releasedBy, h.Name)
 	}
 	return err
 }

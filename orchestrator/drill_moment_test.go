@@ -21,10 +21,13 @@ func TestDrillMoment(t *testing.T) {
 		moment report.Moment
 		words  string
 	}{
-		"held":     {hooks: func(log string) string { return frozenPlan(log, "true") }, moment: report.OneMoment, words: "one moment: its writers were held back by hook freeze (taken within 2 s)"},
+		"held":     {hooks: func(log string) string { return frozenPlan(log, "true") }, moment: report.OneMoment, words: "taken within 2 s, between hook freeze and hook thaw, which the plan says hold the writers back (not proven by Drover)"},
 		"not held": {hooks: func(string) string { return groupedInWaves }, moment: report.Apart, words: "within 2 s, not one moment"},
 		"held by hand": {hooks: func(log string) string {
 			return strings.Replace(frozenPlan(log, "true"), "hooks:", "hooks:\n  - {name: ask, when: before-group, of: db, runbooks: [drill], manual: stop it}", 1)
+		}, moment: report.Apart, words: "within 2 s, not one moment"},
+		"announced only": {hooks: func(log string) string {
+			return groupedInWaves + logIn(log, "\nhooks: [{name: announce, when: before-group, of: db, runbooks: [drill], command: [/bin/sh, -c, \"echo announced >> LOG\"]}]\n")
 		}, moment: report.Apart, words: "within 2 s, not one moment"},
 		"hook has failed": {hooks: func(log string) string {
 			return strings.Replace(frozenPlan(log, "true"), `"echo frozen >> `+log+`"]`, `"exit 1"], on_failure: continue`, 1)

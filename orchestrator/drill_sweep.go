@@ -304,8 +304,9 @@ func findLeft(ctx context.Context, plan *plans.Plan, sites *Sites, places []repl
 
 // SweepDrills removes what drills of the plan have left that are not at work any
 // more. It fails with [ErrLeased] while one is; what it could not look at is no error
-// of it, see [DrillSweep.Err].
-func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *DrillSweep, err error) {
+// of it, see [DrillSweep.Err]. released are groups that drills hold back and whose writers
+// a person has let go; of one that none holds back, it fails with [ErrRefused].
+func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites, released ...string) (swept *DrillSweep, err error) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
 		return nil, err
@@ -316,7 +317,11 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *Dr
 		return nil, err
 	}
 	own := digest(plan.Name)
-	swept = &DrillSweep{Left: makeUp(lease.Context(), plan, ledger)}
+	byHand, err := releasedByHand(lease.Context(), ledger, released)
+	if err != nil {
+		return nil, errors.Join(err, lease.Release(ctx))
+	}
+	swept = &DrillSweep{Left: append(byHand, makeUp(lease.Context(), plan, sites, ledger)...)}
 	swept.add(sweepDrills(lease.Context(), plan, sites, ledger, func(m drillMark) bool { return m.plan == own }))
 	return swept, errors.Join(lease.Err(), lease.Release(ctx))
 }
@@ -324,7 +329,7 @@ func SweepDrills(ctx context.Context, plan *plans.Plan, sites *Sites) (swept *Dr
 // replicated sees that replay has gone on while the clones were up, and that every copy
 // is within its objective.
 func (d *drill) replicated(ctx context.Context) error {
-	if d.lost {
+	if d.lost || len(d.units) == 0 {
 		return nil
 	}
 	return d.timed("replication", "", d.to, func() (string, error) {

@@ -24,9 +24,14 @@ func (s *DrillSweep) add(other *DrillSweep) {
 	s.Unseen = append(s.Unseen, other.Unseen...)
 }
 
-// Err is nil where all was looked at.
+// Err is nil where all was looked at, and no group is held back any more.
 func (s *DrillSweep) Err() error {
 	var errs []error
+	for i := range s.Left {
+		if l := &s.Left[i]; l.Group != "" && !l.Removed {
+			errs = append(errs, errors.New(l.words()))
+		}
+	}
 	for i := range s.Unseen {
 		errs = append(errs, s.Unseen[i].err())
 	}

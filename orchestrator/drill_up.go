@@ -75,19 +75,20 @@ func (d *drill) snapshots(ctx context.Context, u *drillUnit) error {
 	})
 	if err == nil {
 		spread := seconds(time.Since(began))
-		d.moment(u, &spread)
+		u.spread = &spread
 	}
 	return err
 }
 
-// moment notes whether what is brought up of a group is of one moment.
+// moment notes whether what is brought up of a group is of one moment, as far as hooks
+// on both sides of its snapshots say so; one alone may have done anything.
 func (d *drill) moment(u *drillUnit, spread *float64) {
 	if len(u.images) < 2 {
 		return
 	}
 	g := report.Group{Group: u.group, Images: len(u.images), Moment: report.Apart, SpreadSeconds: spread}
-	if len(u.heldBy) > 0 && !u.loose && !d.lost {
-		g.Moment, g.HeldBy = report.OneMoment, u.heldBy
+	if len(u.heldBy) > 0 && len(u.releasedBy) > 0 && !u.loose && !d.lost {
+		g.Moment, g.HeldBy, g.ReleasedBy = report.OneMoment, u.heldBy, u.releasedBy
 	}
 	d.made.Lock()
 	defer d.made.Unlock()

@@ -192,7 +192,7 @@ func needed(report *StatusReport, name string, died bool) bool {
 // onlyActing are the signals that only a watch finds that acts.
 var onlyActing = []string{
 	SignalReplayStuck, SignalJournalHeld, SignalDrift, SignalConvergeFailed, SignalCopiesDiffer, SignalUnverified,
-	SignalDrillFailed, SignalDrillAborted, SignalDrillOverdue, SignalDrillLeft,
+	SignalDrillFailed, SignalDrillAborted, SignalDrillOverdue, SignalDrillLeft, SignalDrillHeld,
 }
 
 // unjudged are the signals, of daemons above all, of which nothing can be told yet:
@@ -202,6 +202,9 @@ func (w *Watch) unjudged(t *tenure) []alert.Unseen {
 	var out []alert.Unseen
 	if t != nil {
 		keepers = t.keepers
+		if !t.drills.known() {
+			out = append(out, alert.Unseen{Codes: []string{SignalDrillLeft, SignalDrillHeld}})
+		}
 	} else {
 		// Who only looks neither compares checks with each other nor knows what was verified,
 		// drilled or repaired.

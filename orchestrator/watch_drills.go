@@ -36,7 +36,11 @@ type drillLog struct {
 	first map[string]time.Time
 	began time.Time
 	left  []DrillLeft
-	news  []report.Summary // since the last check
+	// held are the groups that drills hold back, by drill and group: hooks after them have
+	// failed. It is known of them once the ledger was read.
+	held   map[[2]string]DrillLeft
+	looked bool
+	news   []report.Summary // since the last check
 }
 
 // drillOnSchedule makes the plan's drills at their times, for as long as the watch
@@ -83,7 +87,14 @@ func (w *Watch) drillAt(t *tenure, name string, times cron.Schedule) {
 			return
 		}
 		// What it comes to is in the report.
-		if r, _ := RunDrill(ctx, w.plan, t.sites, DrillOptions{Name: name, Trigger: triggerSchedule, Version: w.options.Version}); r != nil {
+		if r, _ := RunDrill(ctx, w.plan, t.sites, DrillOptions{
+			Name: name, Trigger: triggerSchedule, Version: w.options.Version, Progress: func(e DrillEvent) {
+				if e.Held != nil {
+					t.drills.holds(e.Held)
+					w.CheckNow() // writers stand still
+				}
+			},
+		}); r != nil {
 			t.drills.made(report.Summarize(r), w.options.Now())
 		}
 	}}
@@ -185,6 +196,7 @@ func (w *Watch) lookAtDrills(t *tenure) {
 			recorded = append(recorded, report.Summarize(&r))
 		}
 		t.drills.read(recorded, w.options.Now())
+		t.drills.holding(ledger.Entries(), w.options.Now())
 		err = ledger.Close(t.ctx)
 	}
 	if err != nil || !t.drills.turn.TryLock() {
@@ -196,6 +208,62 @@ func (w *Watch) lookAtDrills(t *tenure) {
 		return // what was left is taken to be there still
 	}
 	t.drills.swept(swept, w.options.Now())
+	for i := range swept.Left {
+		if h := &swept.Left[i]; h.Group != "" {
+			t.drills.holds(h)
+		}
+	}
+}
+
+// known reports whether it is known what drills have left.
+func (l *drillLog) known() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.looked
+}
+
+// holds notes that a group is held back, or is no more.
+func (l *drillLog) holds(h *DrillLeft) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held == nil {
+		l.held = map[[2]string]DrillLeft{}
+	}
+	if key := [2]string{h.Drill, h.Group}; h.Removed {
+		delete(l.held, key)
+	} else {
+		l.held[key] = *h
+	}
+}
+
+func (l *drillLog) isHeld(drill, group string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, held := l.held[[2]string{drill, group}]
+	return held
+}
+
+// holding notes what the ledger tells of held groups: those whose hooks after them have
+// failed, or whose drill should be over. Of others a drill may be at work.
+func (l *drillLog) holding(entries []Entry, now time.Time) {
+	owed, _ := owedReleases(entries, now)
+	there := map[[2]string]bool{}
+	for i := range owed {
+		o := &owed[i]
+		there[[2]string{o.run, o.Group}] = true
+		h := o.left(o.run)
+		switch {
+		case o.Fault != "":
+			l.holds(&h)
+		case now.After(o.Until) && !l.isHeld(o.run, o.Group):
+			h.Note = "its hooks after it were not carried out"
+			l.holds(&h)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looked = true
+	maps.DeleteFunc(l.held, func(key [2]string, _ DrillLeft) bool { return !there[key] })
 }
 
 // swept notes what drills have left and what nobody could remove. What was left where
@@ -212,9 +280,9 @@ func (l *drillLog) swept(s *DrillSweep, now time.Time) {
 		}
 	}
 	l.left = slices.DeleteFunc(left, func(l DrillLeft) bool {
-		// A snapshot at a secondary goes by replay, and has until its time to do so. A
-		// group whose writers are held back has no time.
-		return l.Removed || l.Group == "" && now.Before(l.Until)
+		// A snapshot at a secondary goes by replay, and has until its time to do so. Groups
+		// that are held back are kept apart.
+		return l.Removed || l.Group != "" || now.Before(l.Until)
 	})
 }
 
@@ -232,6 +300,12 @@ func (w *Watch) drillSignals(t *tenure, result *CheckResult) []alert.Signal {
 		if !slices.ContainsFunc(w.plan.Drills, func(d plans.Drill) bool { return d.Name == name }) {
 			out = append(out, l.found(w.plan, name)...)
 		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(l.held), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		h := l.held[key]
+		s := signal(SignalDrillHeld, h.Site, h.words(), heldNext(w.plan, h.Group))
+		s.Key = h.Drill + "/" + h.Group
+		out = append(out, s)
 	}
 	for i := range l.left {
 		out = append(out, signal(SignalDrillLeft, l.left[i].Site, l.left[i].words(), "drover drill sweep "+shellLine(w.plan.File)))

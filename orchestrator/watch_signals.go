@@ -33,6 +33,7 @@ const (
 	SignalDrillAborted   = "drill-aborted"
 	SignalDrillOverdue   = "drill-overdue"
 	SignalDrillLeft      = "drill-leftover"
+	SignalDrillHeld      = "drill-held"
 	SignalManualStep     = "manual-step"
 )
 
@@ -48,6 +49,7 @@ var WatchSignals = []struct {
 	{SignalWatchFault, alert.Critical, "the watch could not halt a split-brain, or not record what it saw"},
 	{SignalWatchFaulty, alert.Critical, "a check, or other work of the watch, has failed for a fault of the program"},
 	{SignalCannotAct, alert.Critical, "sites answer the watch, and none lets it have the lease without which it halts no split-brain and changes nothing"},
+	{SignalDrillHeld, alert.Critical, "a drill's hooks have held back the writers of a group, and nobody has let them go"},
 	{SignalInterrupted, alert.Warning, "the watch was shut out of a site by another process, or loses the right to act again and again"},
 	{SignalHaltReplays, alert.Warning, "an image that a split-brain has halted is replayed, and the watch cannot stop that"},
 	{SignalReplayStuck, alert.Warning, "replay says that it runs, and comes no further while the primary is being written, or has mirror snapshots that wait"},

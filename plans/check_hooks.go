@@ -1,6 +1,9 @@
 package plans
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func (c *checker) hooks() {
 	p := c.plan
@@ -9,6 +12,29 @@ func (c *checker) hooks() {
 	})
 	for i := range p.Hooks {
 		c.hook(&p.Hooks[i], fmt.Sprintf("hooks[%d]", i))
+	}
+	c.releasedByHand()
+}
+
+// releasedByHand refuses a step by hand that is to let go writers which a drill has held
+// back by itself: drills leave such steps out.
+func (c *checker) releasedByHand() {
+	p := c.plan
+	drills := func(h *Hook, when string) bool { return h.When == when && slices.Contains(h.Runbooks, "drill") }
+	for i := range p.Hooks {
+		after, path := &p.Hooks[i], fmt.Sprintf("hooks[%d]", i)
+		if after.Manual == "" || !drills(after, AfterGroup) || c.unsure(path) {
+			continue
+		}
+		for k := range p.Hooks {
+			before := &p.Hooks[k]
+			if before.Manual == "" && drills(before, BeforeGroup) && (before.Of == "" || after.Of == "" || before.Of == after.Of) {
+				c.add(path+".manual", CodeOutOfPlace,
+					fmt.Sprintf("a drill leaves steps by hand out, and would never let go what hook %s holds back", quote(before.Name)),
+					"make it a command or an HTTP call, or take drill out of its runbooks")
+				break
+			}
+		}
 	}
 }
 

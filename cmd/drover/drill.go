@@ -62,6 +62,9 @@ func (s *session) drill(c *cobra.Command, file string, o orchestrator.DrillOptio
 		progress := s.progress()
 		o.Version = version
 		o.Progress = func(e orchestrator.DrillEvent) {
+			if e.Note != "" {
+				progress.Print(s.errPalette().Warn("!") + " " + e.Note)
+			}
 			progress.Set("drill", view.UnitSteps, int64(e.Done), int64(e.Total))
 			if e.Step != nil {
 				s.log.DebugContext(ctx, "drill", "step", e.Step.Name, "of", e.Step.Of, "site", e.Step.Site, "ok", e.Step.OK, "note", e.Step.Note)
@@ -130,15 +133,22 @@ func (s *session) unreadReports(faults map[string]error) {
 }
 
 func newDrillSweep(s *session) *cobra.Command {
-	return &cobra.Command{
+	var released []string
+	c := &cobra.Command{
 		Use:   "sweep FILE",
 		Short: "Remove what killed drills have left",
 		Long: `Sweep removes the clones and snapshots of the plan's drills that are not at work any
 more, at every site, and the copies of images that killed ones have left on this host. Each names its drill, and until when it was to be gone. It refuses
 (exit code 10) while a drill of the plan is at work. A snapshot at a secondary goes by
 replay once it is removed at the primary. A site or pool that could not be looked at
-is named, and the command fails: drills may have left more there.`,
-		Example:           `  drover drill sweep plan.yaml`,
+is named, and the command fails: drills may have left more there.
+
+Hooks after a group that a drill still owes are carried out, so that its writers are let
+go; not during a run or a halt, nor where the group is primary elsewhere by now or that
+is not known: then the command fails, and says so until they were carried out, or until
+--released says that a person has let the writers go.`,
+		Example: `  drover drill sweep plan.yaml
+  drover drill sweep plan.yaml --released shop`,
 		Args:              oneFile,
 		ValidArgsFunction: completePlan,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -147,7 +157,7 @@ is named, and the command fails: drills may have left more there.`,
 				return err
 			}
 			return s.withSites(c.Context(), plan, func(sites *orchestrator.Sites) error {
-				swept, err := orchestrator.SweepDrills(c.Context(), plan, sites)
+				swept, err := orchestrator.SweepDrills(c.Context(), plan, sites, released...)
 				if swept == nil {
 					return err
 				}
@@ -156,4 +166,6 @@ is named, and the command fails: drills may have left more there.`,
 			})
 		},
 	}
+	c.Flags().StringArrayVar(&released, "released", nil, "this group's writers were let go by hand; may be repeated")
+	return c
 }

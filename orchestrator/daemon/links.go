@@ -62,6 +62,7 @@ var pages = map[string]string{
 	orchestrator.SignalDrillAborted:            "drill.md",
 	orchestrator.SignalDrillOverdue:            "drill.md",
 	orchestrator.SignalDrillLeft:               "drill.md",
+	orchestrator.SignalDrillHeld:               "drill.md",
 	alert.ChannelFailing:                       "notifications.md",
 }
 

@@ -12,8 +12,10 @@ type Group struct {
 	Group  string `json:"group"`
 	Images int    `json:"images"`
 	Moment Moment `json:"moment"`
-	// HeldBy are the hooks that had held its writers back.
-	HeldBy []string `json:"held_by,omitempty"`
+	// HeldBy are the hooks that the plan has before it to hold its writers back, and
+	// ReleasedBy those that let them go: all have gone well, which is all that is known.
+	HeldBy     []string `json:"held_by,omitempty"`
+	ReleasedBy []string `json:"released_by,omitempty"`
 	// SpreadSeconds is at most how far apart its images are; nil: that is not known.
 	SpreadSeconds *float64 `json:"spread_seconds,omitempty"`
 }
@@ -23,7 +25,8 @@ type Moment string
 
 // The moments.
 const (
-	// OneMoment: hooks say that nothing was written while the snapshots were taken.
+	// OneMoment: by what the plan says of its hooks, nothing was written while the
+	// snapshots were taken. Nothing proves it.
 	OneMoment Moment = "one"
 	// Apart: each image is of a moment of its own.
 	Apart Moment = "apart"
@@ -31,15 +34,18 @@ const (
 
 // Words tell it in a line, for people.
 func (g *Group) Words() string {
-	switch apart := g.apart(); {
-	case g.Moment == OneMoment && apart == "":
-		return "one moment: its writers were held back by " + hooks(g.HeldBy)
-	case g.Moment == OneMoment:
-		return fmt.Sprintf("one moment: its writers were held back by %s (taken within %s)", hooks(g.HeldBy), apart)
+	apart := g.apart()
+	switch {
+	case g.Moment == OneMoment && len(g.HeldBy) > 0 && len(g.ReleasedBy) > 0:
+		within := ""
+		if apart != "" {
+			within = "within " + apart + ", "
+		}
+		return fmt.Sprintf("taken %sbetween %s and %s, which the plan says hold the writers back (not proven by Drover)", within, hooks(g.HeldBy), hooks(g.ReleasedBy))
 	case apart == "":
 		return "not one moment, and how far apart is not known: nothing is known to have held its writers back"
 	}
-	return "within " + g.apart() + ", not one moment: nothing is known to have held its writers back"
+	return "within " + apart + ", not one moment: nothing is known to have held its writers back"
 }
 
 // apart is the spread for people; "": it is not known.

@@ -63,7 +63,7 @@ func drill() *report.Report {
 		Objectives: report.Objectives{RPOSeconds: 300, RTOSeconds: 240},
 		Achieved:   report.Achieved{RPOSeconds: ptr(41.2), RTOSeconds: ptr(187.25), ExposureSeconds: ptr(95.5)},
 		Groups: []report.Group{
-			{Group: "pg", Images: 2, Moment: report.OneMoment, HeldBy: []string{"freeze", "pause-queue"}, SpreadSeconds: ptr(0.034)},
+			{Group: "pg", Images: 2, Moment: report.OneMoment, HeldBy: []string{"freeze", "pause-queue"}, ReleasedBy: []string{"thaw"}, SpreadSeconds: ptr(0.034)},
 			{Group: "web", Images: 3, Moment: report.Apart, SpreadSeconds: ptr(1.25)},
 		},
 		Versions: map[string]string{"drover": "0.6.0", "paris": "ceph 18.2.4 reef", "lyon": "ceph 17.2.7 quincy"},
@@ -189,7 +189,7 @@ func hostile() *report.Report {
 	r.ID, r.Kind, r.Name, r.Plan, r.Fingerprint, r.From, r.To, r.By, r.Trigger, r.Reason, r.Why = evil, evil, evil, evil, evil, evil, evil, evil, evil, evil, evil
 	r.Versions = map[string]string{evil: evil}
 	r.Notes, r.Left = []string{evil}, []string{evil}
-	r.Groups = []report.Group{{Group: evil, Images: 2, Moment: report.OneMoment, HeldBy: []string{evil, evil}}}
+	r.Groups = []report.Group{{Group: evil, Images: 2, Moment: report.OneMoment, HeldBy: []string{evil, evil}, ReleasedBy: []string{evil}}}
 	for i := range r.Images {
 		v := &r.Images[i]
 		v.Image, v.Mode, v.Group, v.Wave, v.Why, v.Clone, v.Lost = evil, evil, evil, evil, evil, evil, evil

@@ -139,6 +139,7 @@ func TestDrill(t *testing.T) {
 		wantReplaying(t, b, image)
 	}
 
+	drillKilledWhileHeld(t, file, images, a, b)
 	corrupt(t, b, "rbd", "by-snapshot", 1<<20)
 	r = drillReport{}
 	fails(t, 1, []string{"drill"}, "drill", "-o", "json", "--group", "both", file).decode(t, &r)

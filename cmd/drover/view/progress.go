@@ -132,6 +132,17 @@ func (p *Progress) Finish(label string, good bool) {
 	}
 }
 
+// Print writes a line that stays, above the bars.
+func (p *Progress) Print(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pw != nil {
+		p.pw.Log("%s", line)
+		return
+	}
+	fmt.Fprintln(p.w, line)
+}
+
 // Close ends the drawing; what is printed afterwards is not overdrawn.
 func (p *Progress) Close() {
 	p.mu.Lock()
