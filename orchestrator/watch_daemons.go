@@ -202,8 +202,8 @@ func (w *Watch) unjudged(t *tenure) []alert.Unseen {
 	var out []alert.Unseen
 	if t != nil {
 		keepers = t.keepers
-		if !t.drills.known() {
-			out = append(out, alert.Unseen{Codes: []string{SignalDrillLeft, SignalDrillHeld}})
+		if codes := t.drills.unread(); len(codes) > 0 {
+			out = append(out, alert.Unseen{Codes: codes})
 		}
 	} else {
 		// Who only looks neither compares checks with each other nor knows what was verified,

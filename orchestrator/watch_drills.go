@@ -38,9 +38,9 @@ type drillLog struct {
 	left  []DrillLeft
 	// held are the groups that drills hold back, by drill and group: hooks after them have
 	// failed. It is known of them once the ledger was read.
-	held   map[[2]string]DrillLeft
-	looked bool
-	news   []report.Summary // since the last check
+	held            map[[2]string]DrillLeft
+	looked, cleaned bool             // the ledger was read; what is left was swept
+	news            []report.Summary // since the last check
 }
 
 // drillOnSchedule makes the plan's drills at their times, for as long as the watch
@@ -215,11 +215,18 @@ func (w *Watch) lookAtDrills(t *tenure) {
 	}
 }
 
-// known reports whether it is known what drills have left.
-func (l *drillLog) known() bool {
+// unread are the signals of which nothing is known yet: the reports and what is held until
+// the ledger was read, and what drills have left until it was swept once.
+func (l *drillLog) unread() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.looked
+	switch {
+	case !l.looked:
+		return []string{SignalDrillFailed, SignalDrillAborted, SignalDrillOverdue, SignalDrillHeld, SignalDrillLeft}
+	case !l.cleaned:
+		return []string{SignalDrillLeft}
+	}
+	return nil
 }
 
 // holds notes that a group is held back, or is no more.
@@ -271,6 +278,7 @@ func (l *drillLog) holding(entries []Entry, now time.Time) {
 func (l *drillLog) swept(s *DrillSweep, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.cleaned = true
 	left := slices.Clone(s.Left)
 	for i := range l.left {
 		old := &l.left[i]

@@ -127,3 +127,20 @@ func TestFirstSlot(t *testing.T) {
 		}
 	}
 }
+
+// TestDrillLogBeforeItKnows: a watch that has just begun to act ends nothing of drills
+// before it has read their ledger, and no leftover before it has swept.
+func TestDrillLogBeforeItKnows(t *testing.T) {
+	l := &drillLog{}
+	if codes := l.unread(); len(codes) != 5 {
+		t.Errorf("at first: %v", codes)
+	}
+	l.holding(nil, time.Now())
+	if codes := l.unread(); len(codes) != 1 || codes[0] != SignalDrillLeft {
+		t.Errorf("the ledger is read: %v", codes)
+	}
+	l.swept(&DrillSweep{}, time.Now())
+	if codes := l.unread(); len(codes) != 0 {
+		t.Errorf("swept: %v", codes)
+	}
+}
