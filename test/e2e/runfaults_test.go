@@ -78,6 +78,7 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 		t.Logf("rbd-mirror killed: %s", r)
 	}
 	completed(t, file)
+	switched(t, file, b) // what had no time to follow, and was left as it was
 	images.want(t, b, a, before)
 
 	// The OSD of the site that they come from goes down, and comes back.
@@ -90,6 +91,7 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 		t.Logf("OSD down and back: %s", r)
 	}
 	completed(t, file)
+	switched(t, file, a)
 	images.want(t, a, b, before)
 
 	// A person promotes one image again where it has just been demoted.
@@ -124,6 +126,7 @@ func TestSwitchoverThroughFaults(t *testing.T) {
 		t.Logf("way cut and healed: %s", r)
 	}
 	completed(t, file)
+	switched(t, file, a)
 	images.want(t, a, b, before)
 	images.wantCopies(t, a, b)
 }

@@ -26,6 +26,11 @@ func TestManualStepByButton(t *testing.T) {
 	w := watching(t, slack, file)
 	w.awaitReady()
 	socket := slack.Connected()
+	// The mgr may have lost sight of a daemon for a moment.
+	eventually(t, 2*time.Minute, "image that is fit to move", func() (bool, string) {
+		r := call(t, "switchover", file, "--dry-run")
+		return r.code == 0, r.String()
+	})
 
 	ended := make(chan result, 1)
 	go func() { ended <- call(t, "switchover", file, "--yes") }()
