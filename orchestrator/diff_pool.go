@@ -214,17 +214,13 @@ func (d *differ) callouts(site string, seen *SiteObservation) {
 	for i := range d.plan.Pools {
 		pool := poolOf(&d.plan.Pools[i])
 		var texts []string
-		var reports []replay.Report
-		if here := seen.Pool(pool); here != nil {
-			reports = here.Reports
-		}
 		for k := range seen.Daemons {
 			daemon := &seen.Daemons[k]
 			for n := range daemon.Pools {
 				if daemon.Pools[n].Pool != pool {
 					continue
 				}
-				for _, c := range replay.Complaints(seen.Daemons, k, n, reports) {
+				for _, c := range seen.complaints(k, n) {
 					texts = append(texts, c.Text)
 				}
 			}

@@ -176,20 +176,7 @@ func TestDrillReleaseYields(t *testing.T) {
 // TestDrillKilledWhileHeld: the next drill carries out what a killed one owes.
 func TestDrillKilledWhileHeld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		log := filepath.Join(t.TempDir(), "log")
-		// A killed process carries out no hooks: the bed's dead one would.
-		b := moving(t, twoWay+frozenPlan(log, "test ! -e LOG.dead"), 3)
-		p := b.immortal()
-		p.meanwhile(func(_ int64, c sim.Call) {
-			if c.Op == "CreateSnapshot" {
-				p.dead.Store(true)
-				b.must(os.WriteFile(log+".dead", nil, 0o600))
-			}
-		})
-		_, _ = p.drill(t.Context(), orchestrator.DrillOptions{})
-		b.must(os.Remove(log + ".dead"))
-		b.must(os.WriteFile(log, nil, 0o600))
-		time.Sleep(2 * time.Minute)
+		b, log := heldBack(t, "")
 		r := b.passes(orchestrator.DrillOptions{})
 		if got := logged(t, log); got != "thawed db;frozen;thawed db;" || !strings.Contains(strings.Join(r.Notes, ";"), "owed the hooks after group db: carried out now") {
 			t.Errorf("%q\n%s", got, shown(r))

@@ -199,6 +199,16 @@ func (s *SiteObservation) Serves(pool replay.Pool) bool {
 	return false
 }
 
+// complaints are what one of the site's daemons says of one of its pools that still means
+// something.
+func (s *SiteObservation) complaints(daemon, pool int) []replay.Callout {
+	var reports []replay.Report
+	if here := s.Pool(s.Daemons[daemon].Pools[pool].Pool); here != nil {
+		reports = here.Reports
+	}
+	return replay.Complaints(s.Daemons, daemon, pool, reports)
+}
+
 // whole is the pool that a namespace is in.
 func whole(pool replay.Pool) replay.Pool { return replay.Pool{Name: pool.Name} }
 

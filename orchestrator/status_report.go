@@ -81,11 +81,7 @@ func newDaemonStatus(plan *plans.Plan, seen *SiteObservation, daemon int) Daemon
 		if p.Leader {
 			s.Leads = append(s.Leads, p.Pool.String())
 		}
-		var reports []replay.Report
-		if here := seen.Pool(p.Pool); here != nil {
-			reports = here.Reports
-		}
-		for _, c := range replay.Complaints(seen.Daemons, daemon, i, reports) {
+		for _, c := range seen.complaints(daemon, i) {
 			s.Callouts = append(s.Callouts, p.Pool.String()+": "+c.Level+": "+c.Text)
 		}
 	}

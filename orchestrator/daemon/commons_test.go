@@ -25,18 +25,26 @@ func (s *stage) shops(n int) (all []*plans.Plan) {
 	return all
 }
 
+// withoutB starts a daemon for plans, and has them lose the site b.
+func (s *stage) withoutB(all []*plans.Plan) (d *Daemon, end func()) {
+	s.t.Helper()
+	d, err := New(all, s.options())
+	s.must(err)
+	end = s.running(d)
+	time.Sleep(5 * time.Minute)
+	s.take()
+	s.world.Vanish("b")
+	time.Sleep(3 * time.Minute)
+	return d, end
+}
+
 // TestOneLossOfManyPlans: a site that is lost to all plans of a process is told once,
 // with all images, and once that it is back.
 func TestOneLossOfManyPlans(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newStage(t, 12)
-		d, err := New(s.shops(12), s.options())
-		s.must(err)
-		defer s.running(d)()
-		time.Sleep(5 * time.Minute)
-		s.take()
-		s.world.Vanish("b")
-		time.Sleep(3 * time.Minute)
+		_, end := s.withoutB(s.shops(12))
+		defer end()
 		all, short := s.take()
 		if short != "opened site-unknown" && short != "opened site-unknown, changed site-unknown" {
 			t.Fatalf("told: %s", short)
@@ -67,13 +75,8 @@ func TestLossOfPlansForOthers(t *testing.T) {
 		s := newStage(t, 2)
 		all := s.shops(2)
 		all[1].Notifications.Routes[0].Severity = []string{"critical"}
-		d, err := New(all, s.options())
-		s.must(err)
-		defer s.running(d)()
-		time.Sleep(5 * time.Minute)
-		s.take()
-		s.world.Vanish("b")
-		time.Sleep(3 * time.Minute)
+		_, end := s.withoutB(all)
+		defer end()
 		if _, short := s.take(); short != "opened site-unknown, opened site-unknown" {
 			t.Errorf("told: %s", short)
 		}
@@ -86,13 +89,8 @@ func TestSpeakerOfALossGoes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newStage(t, 3)
 		all := s.shops(3)
-		d, err := New(all, s.options())
-		s.must(err)
-		defer s.running(d)()
-		time.Sleep(5 * time.Minute)
-		s.take()
-		s.world.Vanish("b")
-		time.Sleep(3 * time.Minute)
+		d, end := s.withoutB(all)
+		defer end()
 		told, _ := s.take()
 		rest := slices.DeleteFunc(slices.Clone(all), func(p *plans.Plan) bool { return p.Name == told[0].Plan })
 		if len(rest) != 2 {
