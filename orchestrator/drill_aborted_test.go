@@ -79,11 +79,7 @@ func TestDrillRunInTheWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := moving(t, twoWay, 1)
 		p := b.immortal()
-		p.meanwhile(func(_ int64, c sim.Call) {
-			if c.Op != "CreateSnapshot" {
-				return
-			}
-			p.meanwhile(nil)
+		p.atFirst("CreateSnapshot", func() {
 			run, err := b.switchover(orchestrator.SwitchoverOptions{To: "b", From: "a", NoWayBack: true}, orchestrator.RunOptions{})
 			if err != nil {
 				t.Errorf("%v\n%s", err, story(run))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -190,12 +189,7 @@ func TestDrillReplayStops(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := moving(t, plan+"\ndrills: [{name: n, checks: [{name: size, builtin: size}, {name: r, per: drill, builtin: readable}]}]\n", 2)
 				p := b.immortal()
-				var once sync.Once
-				p.meanwhile(func(_ int64, c sim.Call) {
-					if c.Op == "RemoveImage" {
-						once.Do(func() { b.world.StopDaemon("b") })
-					}
-				})
+				p.atFirst("RemoveImage", func() { b.world.StopDaemon("b") })
 				r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
 				if !errors.Is(err, orchestrator.ErrDrillFailed) {
 					t.Fatalf("%v\n%s", err, shown(r))

@@ -144,12 +144,7 @@ func TestDrillAwaitsSweep(t *testing.T) {
 		b := moving(t, twoWay, 1)
 		p := b.immortal()
 		swept := make(chan error)
-		p.meanwhile(func(_ int64, c sim.Call) {
-			if c.Op == "Images" {
-				p.meanwhile(nil)
-				time.Sleep(20 * time.Second)
-			}
-		})
+		p.atFirst("Images", func() { time.Sleep(20 * time.Second) })
 		go func() {
 			sites := p.sites(t.Context())
 			defer b.close(sites)

@@ -280,11 +280,8 @@ func TestDrillAlone(t *testing.T) {
 		b := moving(t, twoWay, 1)
 		p := b.immortal()
 		var second error
-		p.meanwhile(func(_ int64, c sim.Call) {
-			if c.Op == "CloneSnapshot" {
-				p.meanwhile(nil)
-				_, second = b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
-			}
+		p.atFirst("CloneSnapshot", func() {
+			_, second = b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
 		})
 		if _, err := p.drill(t.Context(), orchestrator.DrillOptions{}); err != nil {
 			t.Error(err)

@@ -142,6 +142,17 @@ func (p *process) meanwhile(f func(n int64, c sim.Call)) {
 	p.between = f
 }
 
+// atFirst has f called before the first of its calls of a kind, whichever of those that
+// it makes at once that is.
+func (p *process) atFirst(op string, f func()) {
+	var begun atomic.Bool
+	p.meanwhile(func(_ int64, c sim.Call) {
+		if c.Op == op && begun.CompareAndSwap(false, true) {
+			f()
+		}
+	})
+}
+
 // change does what changes something, or dies of it: when it has only begun, when
 // it has taken effect, or so that it takes effect later.
 func (p *process) change(doomed bool, begun func(), now func() error, later func()) error {
