@@ -153,7 +153,7 @@ func (d *differ) foreignDaemon(s plans.Site, seen *SiteObservation) {
 		d.notice(NoticeDaemonFault, s.Name, replay.Pool{}, "", seen.DaemonsFault.Hint, "%s", seen.DaemonsFault.What)
 		return
 	}
-	if len(seen.Daemons) == 0 {
+	if !seen.daemonRuns() {
 		d.notice(NoticeNoDaemon, s.Name, replay.Pool{}, "", "start it there, or say in the plan how Drover shall run it (daemon: run:)",
 			"no rbd-mirror runs at %s", s.Name)
 		return

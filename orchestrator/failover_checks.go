@@ -139,9 +139,9 @@ func checkDaemonStops(c *checks, sites *Sites, obs *Observation, to string, leav
 	switch {
 	case leave:
 		check.What = "it goes on, as asked: each promotion has to wait for it"
-	case sites.Runner(to) == nil && seen != nil && len(seen.Daemons) > 0:
+	case sites.Runner(to) == nil && seen != nil && seen.daemonRuns():
 		check.What = "others run it: the run waits until it is stopped by hand"
-	case seen != nil && len(seen.Daemons) == 0:
+	case seen != nil && !seen.daemonRuns():
 		check.What = "none runs"
 	}
 }

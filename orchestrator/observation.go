@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,7 +186,9 @@ func (p *PoolObservation) list(images []replay.Image) {
 	}
 }
 
-// Serves reports whether a daemon in the site's service map serves the pool.
+// Serves reports whether a daemon serves the pool: one that is in the site's service map,
+// or, since the mgr forgets those when it fails over or is busy, one whose reports of the
+// pool are up.
 func (s *SiteObservation) Serves(pool replay.Pool) bool {
 	for _, d := range s.Daemons {
 		for _, p := range d.Pools {
@@ -196,7 +199,13 @@ func (s *SiteObservation) Serves(pool replay.Pool) bool {
 			}
 		}
 	}
-	return false
+	seen := s.Pool(pool)
+	return seen != nil && slices.ContainsFunc(seen.Reports, replay.Report.Alive)
+}
+
+// daemonRuns reports whether any daemon serves the site, as [SiteObservation.Serves] tells.
+func (s *SiteObservation) daemonRuns() bool {
+	return len(s.Daemons) > 0 || slices.ContainsFunc(s.Pools, func(p PoolObservation) bool { return s.Serves(p.Pool) })
 }
 
 // complaints are what one of the site's daemons says of one of its pools that still means

@@ -112,14 +112,30 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	if err := makeRoom(ctx, c, a.from, ties); err != nil {
 		return err
 	}
-	daemons, err := site.MirrorDaemons(look)
+	serves, err := servesNow(look, site, a.ref.Pool)
 	if err != nil {
 		return err
 	}
-	if seen := (SiteObservation{Daemons: daemons}); !seen.Serves(a.ref.Pool) {
+	if !serves {
 		return refusal("start it: drover plan apply FILE", "no rbd-mirror serves %s at %s, which would make the new copy", a.ref.Pool, a.from)
 	}
 	return nil
+}
+
+// servesNow asks a site whether a daemon serves a pool, as [SiteObservation.Serves] tells.
+func servesNow(ctx context.Context, site Site, pool replay.Pool) (bool, error) {
+	daemons, err := site.MirrorDaemons(ctx)
+	if err != nil {
+		return false, err
+	}
+	seen := SiteObservation{Daemons: daemons, Pools: []PoolObservation{{Pool: pool}}}
+	if seen.Serves(pool) {
+		return true, nil
+	}
+	if seen.Pools[0].Reports, err = site.Reports(ctx, pool); err != nil {
+		return false, err
+	}
+	return seen.Serves(pool), nil
 }
 
 // notPrimary sees that a third site, where it answers, is not primary, too.

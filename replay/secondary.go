@@ -130,9 +130,11 @@ func (j *judge) judgeDaemon(s *SiteEvidence) {
 }
 
 // served reports whether a daemon serves the pool at the site. A daemon that
-// names no pool at all has just started: it gets the benefit of the doubt.
+// names no pool at all has just started: it gets the benefit of the doubt. The
+// service map is the mgr's, which forgets daemons when it fails over or is busy: that one
+// lives is seen by its report of the image, too.
 func (j *judge) served(s *SiteEvidence) bool {
-	return slices.ContainsFunc(s.Daemons, j.serves)
+	return slices.ContainsFunc(s.Daemons, j.serves) || slices.ContainsFunc(s.Reports, Report.Alive)
 }
 
 func (j *judge) serves(d MirrorDaemon) bool {

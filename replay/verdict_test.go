@@ -55,6 +55,14 @@ func says(s *SiteEvidence, state ReportState, text string) {
 	s.Reports[0].State, s.Reports[0].Description, s.Reports[0].Progress = state, text, DecodeProgress(text)
 }
 
+// dies ends the daemon of a site.
+func dies(s *SiteEvidence) {
+	s.Daemons = nil
+	for i := range s.Reports {
+		s.Reports[i].Up = false
+	}
+}
+
 // behind makes B miss entries.
 func behind(e *Evidence, a, _ *SiteEvidence) {
 	a.Image.Journal.Clients[1].Committed = positions(Position{0, 2, 90})
@@ -152,13 +160,14 @@ func judgements() []judged {
 		}), Unknown, []ProblemCode{ProblemSiteUnknown, ProblemScheduleDead}, "b"},
 
 		{"no daemon", with(j, func(_ *Evidence, _, b *site) {
-			b.Daemons, b.Reports[0].Up = nil, false
+			dies(b)
 		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemReportStale}, "b"},
 		{"daemon serves another pool", with(j, func(_ *Evidence, _, b *site) {
-			b.Daemons[0].Pools[0].Pool.Name = "other"
-		}), Degraded, []ProblemCode{ProblemNoDaemon}, "b"},
+			b.Daemons[0].Pools[0].Pool.Name, b.Reports[0].Up = "other", false
+		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemReportStale}, "b"},
+		{"a daemon that the mgr has forgotten", with(j, func(_ *Evidence, _, b *site) { b.Daemons = nil }), Replaying, nil, ""},
 		{"no daemon at the primary of a two-way pair", with(j, func(_ *Evidence, a, _ *site) {
-			a.Daemons = nil
+			dies(a)
 		}), Replaying, []ProblemCode{ProblemNoStandbyDaemon}, "a"},
 		{"no daemon at a one-way primary", with(j, func(_ *Evidence, a, _ *site) {
 			a.Daemons, a.DaemonWanted = nil, false

@@ -14,8 +14,9 @@ func unledJudgements() []judged {
 	demoted := func() Evidence { return evidence(demotedPair()) }
 	return []judged{
 		{"primary out of sight, no daemon", with(j, func(_ *Evidence, a, b *site) {
-			a.Image, a.Err, b.Daemons = nil, gone, nil
-		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemSiteUnknown}, "b"},
+			a.Image, a.Err = nil, gone
+			dies(b)
+		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemSiteUnknown, ProblemReportStale}, "b"},
 		{"primary out of sight, report stale", with(j, func(e *Evidence, a, b *site) {
 			a.Image, a.Err = nil, gone
 			b.Reports[0].Updated = e.Now.Add(-time.Hour)
@@ -39,20 +40,25 @@ func unledJudgements() []judged {
 			a.Image, a.Err, b.Image, b.Reports = nil, gone, nil, nil
 		}), Degraded, []ProblemCode{ProblemSecondaryMissing, ProblemSiteUnknown}, "b"},
 		{"out of sight in a hand-over, no daemon", with(j, func(e *Evidence, a, b *site) {
-			a.Image, a.Err, b.Daemons, e.HandingOver = nil, gone, nil, true
+			a.Image, a.Err, e.HandingOver = nil, gone, true
+			dies(b)
 		}), HandingOver, []ProblemCode{ProblemSiteUnknown}, "a"},
 		{"stranded, no daemon", with(demoted, func(_ *Evidence, _, b *site) {
-			b.Daemons = nil
+			dies(b)
 		}), Stranded, []ProblemCode{ProblemNoPrimary, ProblemNoDaemon}, ""},
 
 		{"several primaries, no daemon", with(j, func(_ *Evidence, a, b *site) {
-			b.Image.Role, b.Daemons = RolePrimary, nil
+			b.Image.Role = RolePrimary
+			dies(b)
 		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries, ProblemNoDaemon}, ""},
 		{"several primaries, no daemon at either", with(j, func(_ *Evidence, a, b *site) {
-			b.Image.Role, a.Daemons, b.Daemons = RolePrimary, nil, nil
+			b.Image.Role = RolePrimary
+			dies(a)
+			dies(b)
 		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries, ProblemNoDaemon, ProblemNoDaemon}, ""},
 		{"several primaries, a site that does not receive", with(j, func(_ *Evidence, a, b *site) {
-			b.Image.Role, a.Daemons, a.Pool.Peers = RolePrimary, nil, nil
+			b.Image.Role, a.Pool.Peers = RolePrimary, nil
+			dies(a)
 		}), SplitBrain, []ProblemCode{ProblemTwoPrimaries}, ""},
 		{"no pool at the secondary", with(j, func(_ *Evidence, _, b *site) {
 			*b = site{Site: "b", PoolMissing: true}

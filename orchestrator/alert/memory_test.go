@@ -162,6 +162,26 @@ func TestTheClockIsPutBack(t *testing.T) {
 	o.told("chat resolved lag warning 0")
 }
 
+// TestTheClockSaysTheSameAgain: what opens at the time at which something opened and ended
+// before, by a clock that was put back, is another incident.
+func TestTheClockSaysTheSameAgain(t *testing.T) {
+	o := newOffice(t)
+	for range 3 {
+		o.now = start
+		o.signals = signal("lag", alert.Critical, "b")
+		o.pass(time.Minute)
+		o.signals = nil
+		o.pass(2 * time.Minute)
+	}
+	ids := map[string]int{}
+	for _, m := range o.sent {
+		ids[m.ID]++
+	}
+	if len(ids) != 3 {
+		t.Errorf("%d incidents, %d messages", len(ids), len(o.sent))
+	}
+}
+
 func TestBeat(t *testing.T) {
 	o := newOffice(t, func(o *alert.Options) { o.BeatEvery = 30 * time.Second })
 	beat := func(ok bool) string {

@@ -98,9 +98,7 @@ func (d *Desk) pending(now time.Time, w *watch, g *group) {
 
 // openIncident opens an incident and tells of it.
 func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
-	name := fmt.Sprintf("%q %q %q %q %d %d", d.options.Plan, w.Code, w.Site, w.Key, now.UnixNano(), d.options.Seed)
-	sum := sha256.Sum256([]byte(name))
-	w.Open, w.Absent = hex.EncodeToString(sum[:6]), time.Time{}
+	w.Open, w.Absent = d.newID(now, w.subject), time.Time{}
 	w.Opens = append(w.Opens, now)
 	in := &incident{
 		ID: w.Open, Key: w.Key, Alone: now,
@@ -110,6 +108,20 @@ func (d *Desk) openIncident(now time.Time, w *watch, g *group) {
 	d.learn(now, in, g, false, d.flapping(w, in))
 	d.memory.Incidents = append(d.memory.Incidents, in)
 	d.tell(now, in)
+}
+
+// newID is an id for an incident of a subject that opens now. Where the clock was put
+// back, there may have been one at the same time.
+func (d *Desk) newID(now time.Time, s subject) string {
+	known := d.memory.IDs()
+	for n := 0; ; n++ {
+		name := fmt.Sprintf("%q %q %q %q %d %d %d", d.options.Plan, s.Code, s.Site, s.Key, now.UnixNano(), d.options.Seed, n)
+		sum := sha256.Sum256([]byte(name))
+		id := hex.EncodeToString(sum[:6])
+		if _, ended := d.memory.Ended[id]; !ended && !known[id] {
+			return id
+		}
+	}
 }
 
 // absent ends the incident of a subject that has not been found for long enough.

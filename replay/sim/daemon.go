@@ -272,7 +272,7 @@ func (r *route) ripe(since time.Time, span time.Duration) bool {
 func (s *Site) MirrorDaemons(ctx context.Context) (daemons []replay.MirrorDaemon, err error) {
 	err = s.do(ctx, "MirrorDaemons", "", func(c *cluster) error {
 		d := c.Daemon
-		if !d.alive(s.w.state.Now) {
+		if !d.alive(s.w.state.Now) || c.Unlisted {
 			return nil
 		}
 		out := replay.MirrorDaemon{

@@ -113,6 +113,7 @@ type cluster struct {
 	Daemon   daemon            `json:"daemon"`
 	Lost     []string          `json:"lost_modules,omitempty"` // mgr modules that do not load
 	MgrDead  bool              `json:"mgr_dead,omitempty"`     // schedules fire no more
+	Unlisted bool              `json:"unlisted,omitempty"`     // the service map lacks its daemon
 	Gone     bool              `json:"gone,omitempty"`
 	Frozen   bool              `json:"frozen,omitempty"`
 	Cut      []string          `json:"cut,omitempty"` // sites that this one's daemon cannot reach
