@@ -18,7 +18,7 @@ type unmade struct {
 	More   int          `json:"more,omitempty"` // beside those
 	Why    string       `json:"why"`            // of the first
 	// Firm: another try has failed as well, though the image was well. What a site that
-	// is away or a split-brain keeps from being compared is told of as that.
+	// is away, a split-brain or a lag keeps from being compared is told of as that.
 	Firm bool `json:"firm,omitempty"`
 }
 
@@ -137,6 +137,11 @@ func (p *proofs) uncompared(seen *StatusReport, since time.Time) (n int) {
 type well map[unmadeCopy]bool
 
 func wellCopies(seen *StatusReport) well {
+	return copiesIn(seen, replay.Replaying, replay.Lagging)
+}
+
+// copiesIn are those of the copies that are in one of some states.
+func copiesIn(seen *StatusReport, states ...replay.State) well {
 	out := well{}
 	if seen == nil {
 		return out
@@ -149,7 +154,7 @@ func wellCopies(seen *StatusReport) well {
 		}
 		for k := range image.Copies {
 			c := &image.Copies[k]
-			if follows := c.State == replay.Replaying || c.State == replay.Lagging; follows && !silent(c.Site) {
+			if slices.Contains(states, c.State) && !silent(c.Site) {
 				out[unmadeCopy{image.Ref, c.Site}], out[unmadeCopy{Image: image.Ref}] = true, true
 			}
 		}
@@ -165,18 +170,25 @@ func (u *unmade) anyWell(seen *StatusReport) bool {
 }
 
 // again reports whether something that could not be compared before could not be this
-// time either, though it is well, or was known for that.
-func (u *unmade) again(before *unmade, seen *StatusReport) bool {
+// time either, though it was well, or was known for that. It was well where it was replaying
+// as it should in all that was seen (nil: that is not known): what lags may take longer to
+// bring a snapshot over than is waited for.
+func (u *unmade) again(before *unmade, seen ...*StatusReport) bool {
 	if before == nil {
 		return false
 	}
 	if len(u.Copies) == 0 {
 		return len(before.Copies) == 0 || before.Firm
 	}
-	well := wellCopies(seen)
+	var looks []well
+	for _, s := range seen {
+		if s != nil {
+			looks = append(looks, copiesIn(s, replay.Replaying))
+		}
+	}
 	return slices.ContainsFunc(u.Copies, func(c unmadeCopy) bool {
 		known := slices.Contains(before.Copies, c) || before.More > 0
-		return known && (before.Firm || well[c] || seen == nil)
+		return known && (before.Firm || !slices.ContainsFunc(looks, func(w well) bool { return !w[c] }))
 	})
 }
 

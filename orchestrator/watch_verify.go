@@ -116,7 +116,7 @@ func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time, retr
 	run.Unmade = t.verifying.Unmade.left(t.proofs, t.verifying.At, t.last.Load())
 	t.mu.Unlock()
 	w.verifies(ctx, t, run)
-	before := run.Unmade
+	before, begun := run.Unmade, t.last.Load()
 	report, err := Verify(ctx, w.plan, t.sites, VerifyOptions{
 		Parallel: 1,
 		choose: func(all []*verifyTarget) []*verifyTarget {
@@ -138,7 +138,7 @@ func (w *Watch) verifyOnce(ctx context.Context, t *tenure, since time.Time, retr
 	}
 	run.Open, run.Unmade = false, unmadeOf(report, err, t.last.Load())
 	if before != nil && run.Unmade != nil {
-		run.Unmade.Firm = run.Unmade.again(before, t.nextSeen(ctx, ended))
+		run.Unmade.Firm = run.Unmade.again(before, begun, t.nextSeen(ctx, ended))
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -99,27 +99,45 @@ func TestWatchTellsWhatItCouldNotVerify(t *testing.T) {
 	})
 }
 
-// TestWatchVerifiesWhatComesBack: what a site that is away, or a split-brain, keeps from
-// being compared is told of as that, and compared when it is well again.
+// TestWatchVerifiesWhatComesBack: what a site that is away, or a lag, keeps from being
+// compared is told of as that, and compared when it is well again.
 func TestWatchVerifiesWhatComesBack(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		b := moving(t, daily, 2)
-		m := b.watchman(t, b.immortal())
-		defer m.stop()
-		at(2, 50)
-		b.world.Vanish("b")
-		at(3, 45)
-		b.world.Return("b")
-		at(4, 30)
-		if h := b.history(t, orchestrator.HistoryQuery{}); len(h.Verified) != 3 {
-			t.Errorf("verified: %+v", h.Verified)
-		}
-		for _, r := range m.since(0) {
-			if s := signalsOf(r, orchestrator.SignalUnverified); len(s) > 0 {
-				t.Fatalf("told: %+v", s)
-			}
-		}
-	})
+	for name, c := range map[string]struct{ ill, well func(b *bed) }{
+		"away": {
+			func(b *bed) { b.world.Vanish("b") },
+			func(b *bed) { b.world.Return("b") },
+		},
+		"lag": {
+			func(b *bed) {
+				b.world.SetReplayRate("b", 1)
+				for _, name := range []string{"volume-0", "volume-1", "vm-1"} {
+					b.must(b.world.Write("a", ref(name), 0, make([]byte, 1<<16)))
+				}
+			},
+			func(b *bed) { b.world.SetReplayRate("b", 0) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := moving(t, daily, 2)
+				m := b.watchman(t, b.immortal())
+				defer m.stop()
+				at(2, 50)
+				c.ill(b)
+				at(3, 55) // one has just failed once more, another is being waited for
+				c.well(b)
+				at(5, 0)
+				if h := b.history(t, orchestrator.HistoryQuery{}); len(h.Verified) != 3 {
+					t.Errorf("verified: %+v", h.Verified)
+				}
+				for _, r := range m.since(0) {
+					if s := signalsOf(r, orchestrator.SignalUnverified); len(s) > 0 {
+						t.Fatalf("told: %+v", s)
+					}
+				}
+			})
+		})
+	}
 }
 
 // hides reports whether a check says that it does not know of a signal.
