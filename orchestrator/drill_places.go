@@ -116,16 +116,17 @@ func placesOf(plan *plans.Plan, traces []drillTrace) []replay.Pool {
 	return places
 }
 
-// otherPlaces are those that are recorded and no drill of the plan has; none where that
-// cannot be read.
-func otherPlaces(ctx context.Context, plan *plans.Plan, sites *Sites) []replay.Pool {
+// drillRecords are the places that are recorded and no drill of the plan has, and the groups
+// that may be held back; none where that cannot be read.
+func drillRecords(ctx context.Context, plan *plans.Plan, sites *Sites) ([]replay.Pool, []owedRelease) {
 	ledger, err := openDrills(ctx, plan, sites)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	traces, _ := drillTraces(ledger.Entries(), ledger.now())
+	owed, _ := owedReleases(ledger.Entries(), ledger.now())
 	_ = ledger.Close(ctx) // nothing was recorded
-	return placesOf(plan, traces)[len(drillPlaces(plan)):]
+	return placesOf(plan, traces)[len(drillPlaces(plan)):], owed
 }
 
 // clear records of which drills nothing is left: their time is over, and a sweep has

@@ -164,11 +164,13 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	var past *proofs
 	var left, others []DrillLeft
 	var unseen, hidden []DrillUnseen
+	var owed []owedRelease
 	var read parallel.Group
 	read.Go(func() { past = readProofs(reading, plan, sites) })
 	read.Go(func() { left, unseen = drillClones(reading, plan, sites, drillPlaces(plan)) })
 	read.Go(func() {
-		if places := otherPlaces(reading, plan, sites); len(places) > 0 {
+		var places []replay.Pool
+		if places, owed = drillRecords(reading, plan, sites); len(places) > 0 {
 			others, hidden = drillClones(reading, plan, sites, places)
 		}
 	})
@@ -185,6 +187,7 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 		}
 	}
 	seen.report.drillProblems(plan, left, seen.report.At)
+	seen.report.drillHeld(plan, owed)
 	seen.report.drillUnseen(seen.obs, unseen)
 	return seen.report
 }

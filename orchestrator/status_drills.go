@@ -20,6 +20,9 @@ import (
 const (
 	ProblemDrillLeft replay.ProblemCode = "drill-leftover"
 	ProblemDrillOpen replay.ProblemCode = "drill-open"
+	// ProblemDrillHeld: a drill has held back the writers of a group, and nobody is known
+	// to have let them go.
+	ProblemDrillHeld replay.ProblemCode = SignalDrillHeld
 	// ProblemDrillUnseen: a place of clones could not be looked into.
 	ProblemDrillUnseen replay.ProblemCode = "drill-unseen"
 )
@@ -112,6 +115,27 @@ func (r *StatusReport) drillProblems(plan *plans.Plan, left []DrillLeft, now tim
 	slices.SortFunc(r.Problems[len(r.Problems)-len(of):], func(a, b StatusProblem) int {
 		return strings.Compare(a.Site+string(a.Code), b.Site+string(b.Code))
 	})
+	r.sortProblems()
+}
+
+// drillHeld tells of the groups whose hooks after them are owed. Until a drill's expiry it
+// may be at work, unless it has recorded that they have failed.
+func (r *StatusReport) drillHeld(plan *plans.Plan, owed []owedRelease) {
+	for i := range owed {
+		o := &owed[i]
+		p := replay.Problem{Code: ProblemDrillHeld, Severity: replay.SeverityCritical, Site: o.From, Next: heldNext(plan, o.Group)}
+		switch {
+		case o.Fault != "":
+			p.What = fmt.Sprintf("the writers of group %s may still be held back by %s: %s", o.Group, o.run, o.Fault)
+		case r.At.After(o.Until):
+			p.What = fmt.Sprintf("the writers of group %s may still be held back by %s, which was killed", o.Group, o.run)
+		default:
+			p.Severity = replay.SeverityInfo
+			p.What = fmt.Sprintf("the writers of group %s are held back by %s: it is at work, or was killed", o.Group, o.run)
+			p.Next = "drover drill sweep " + shellLine(plan.File) + " lets them go if it was killed"
+		}
+		r.Problems = append(r.Problems, StatusProblem{Problem: p})
+	}
 	r.sortProblems()
 }
 

@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -56,4 +57,45 @@ func TestStatusOfDrills(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStatusOfHeldGroups: a group whose writers a drill has held back, and nobody is known
+// to have let go, is shown until somebody has.
+func TestStatusOfHeldGroups(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b, log := heldBack(t, "")
+		sites := b.sites(t.Context())
+		defer b.close(sites)
+		shown := func(severity replay.Severity, words ...string) {
+			t.Helper()
+			var held []orchestrator.StatusProblem
+			for _, p := range orchestrator.Status(t.Context(), b.plan, sites, orchestrator.StatusOptions{}).Problems {
+				if p.Code == orchestrator.ProblemDrillHeld {
+					held = append(held, p)
+				}
+			}
+			if len(held) != 1 && severity != "" || len(held) > 0 && (held[0].Severity != severity || held[0].Site != "a") {
+				t.Fatalf("%+v; want %s", held, severity)
+			}
+			for _, word := range words {
+				if !strings.Contains(held[0].What+" "+held[0].Next, word) {
+					t.Errorf("%+v does not say %q", held[0], word)
+				}
+			}
+		}
+		shown(replay.SeverityInfo, "group db are held back", "or was killed", "drover drill sweep")
+		time.Sleep(27 * time.Hour)
+		shown(replay.SeverityCritical, "group db may still be held back", "--released db")
+		b.sweepHeld("db")
+		shown("")
+
+		b.must(os.WriteFile(log+".dead", nil, 0o600)) // the hook fails
+		_, _ = b.immortal().drill(t.Context(), orchestrator.DrillOptions{})
+		shown(replay.SeverityCritical, "hook thaw", "--released db")
+		b.must(os.Remove(log + ".dead"))
+		if _, removed := b.sweepHeld(); !removed {
+			t.Error("it is not made up for")
+		}
+		shown("")
+	})
 }
