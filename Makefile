@@ -80,7 +80,7 @@ test-real: build ## what boots real Ceph clusters
 	@mkdir -p $(CACHE); rm -f $(CACHE)/flaky
 	DROVER=$(BIN)/drover $(GO) run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname-and-test-fails \
 		--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
-		--rerun-fails-report=$(CACHE)/flaky --packages="$(REAL)" -- \
+		--rerun-fails-report=$(CACHE)/flaky --jsonfile=$(CACHE)/real.json --packages="$(REAL)" -- \
 		-race -tags "$(TAG)" -p 2 -parallel 3 -timeout 60m $(TESTFLAGS)
 	@if [ -s $(CACHE)/flaky ]; then echo "test: these failed once and then passed; each is a bug to look for:"; cat $(CACHE)/flaky; fi
 
