@@ -253,15 +253,12 @@ func wantRole(t *testing.T, s *lab.Site, image string, primary bool, mode string
 func wantSame(t *testing.T, a, b *lab.Site, image string) {
 	t.Helper()
 	eventually(t, 3*time.Minute, image+" identical at "+a.Name+" and "+b.Name, func() (bool, string) {
-		left, err := exported(t.Context(), a, image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		right, err := exported(t.Context(), b, image)
+		left := digest(t, a, image)
+		right, err := digestOf(t.Context(), b, image)
 		if err != nil {
 			return false, err.Error()
 		}
-		if bytes.Equal(left, right) {
+		if left == right {
 			return true, ""
 		}
 		status, err := b.Rbd(t.Context(), "mirror", "image", "status", image)
@@ -272,6 +269,9 @@ func wantSame(t *testing.T, a, b *lab.Site, image string) {
 	})
 }
 
+// exported is what an image holds, for who has to look into it.
 func exported(ctx context.Context, s *lab.Site, image string) ([]byte, error) {
-	return s.Rbd(ctx, "export", "--no-progress", image, "-")
+	var content bytes.Buffer
+	err := s.Export(ctx, image, &content)
+	return content.Bytes(), err
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -106,12 +107,19 @@ func sideBySide(t *testing.T, jobs []func() error) {
 // in.
 func digest(t *testing.T, s *lab.Site, image string) string {
 	t.Helper()
-	content, err := exported(t.Context(), s, image)
+	sum, err := digestOf(t.Context(), s, image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
+	return sum
+}
+
+func digestOf(ctx context.Context, s *lab.Site, image string) (string, error) {
+	sum := sha256.New()
+	if err := s.Export(ctx, image, sum); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // digests are those of all images.

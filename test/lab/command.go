@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -79,12 +80,23 @@ func (u User) Rados(ctx context.Context, args ...string) ([]byte, error) {
 	return u.run(ctx, nil, "rados", args...)
 }
 
+// Export writes what an image holds, with zeros where nothing was ever written, to a
+// writer as it comes: images are large. Errors are *CommandError.
+func (s *Site) Export(ctx context.Context, image string, to io.Writer) error {
+	u := s.As(adminUser)
+	return s.lab.stream(ctx, nil, to, "rbd", u.args("export", "--no-progress", image, "-")...)
+}
+
 func (u User) run(ctx context.Context, input []byte, program string, args ...string) ([]byte, error) {
-	head := []string{
+	return u.site.lab.command(ctx, input, program, u.args(args...)...)
+}
+
+// args are those of a command that the user runs.
+func (u User) args(args ...string) []string {
+	return append([]string{
 		"-c", u.site.Conf(), "--cluster", u.site.Name,
 		"--name", u.name, "--keyring", u.site.Keyring(u.name),
-	}
-	return u.site.lab.command(ctx, input, program, append(head, args...)...)
+	}, args...)
 }
 
 // commandTime is the longest that a command may take: Ceph's wait for ever for a
@@ -94,12 +106,19 @@ const commandTime = 5 * time.Minute
 // command runs a program to its end, in an environment that says nothing of
 // any other Ceph cluster, and kills it when ctx ends or it takes too long.
 func (l *Lab) command(ctx context.Context, input []byte, program string, args ...string) ([]byte, error) {
+	var stdout bytes.Buffer
+	err := l.stream(ctx, input, &stdout, program, args...)
+	return stdout.Bytes(), err
+}
+
+// stream is command for one whose standard output goes to a writer as it comes.
+func (l *Lab) stream(ctx context.Context, input []byte, stdout io.Writer, program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
+	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = CleanEnv(os.Environ())
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	if input != nil {
 		cmd.Stdin = bytes.NewReader(input)
 	}
@@ -112,11 +131,11 @@ func (l *Lab) command(ctx context.Context, input []byte, program string, args ..
 		err = fmt.Errorf("%w (%w)", ctx.Err(), err)
 	}
 	if err != nil {
-		return stdout.Bytes(), &CommandError{
+		return &CommandError{
 			Args: append([]string{program}, args...), Stderr: stderr.String(), Err: err,
 		}
 	}
-	return stdout.Bytes(), nil
+	return nil
 }
 
 // CleanEnv returns env without the variables that would turn a Ceph program to

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,11 +86,53 @@ func (s *Site) Freeze(d Daemon) error {
 			return fmt.Errorf("site %s: freeze %s: it has not stopped within %v", s.Name, d, patience)
 		}
 	}
+	if d == OSD {
+		s.frozen.CompareAndSwap(0, time.Now().UnixNano())
+	}
 	return nil
 }
 
 // Thaw lets a frozen daemon go on.
-func (s *Site) Thaw(d Daemon) error { return s.signal(d, syscall.SIGCONT) }
+func (s *Site) Thaw(d Daemon) error {
+	if err := s.goOn(d); err != nil || d != OSD {
+		return err
+	}
+	return s.wakeOSD()
+}
+
+func (s *Site) goOn(d Daemon) error { return s.signal(d, syscall.SIGCONT) }
+
+// leaseTime is the least time for which the read leases of an OSD last that it has just
+// been frozen with: half of osd_heartbeat_grace times osd_pool_default_read_lease_ratio.
+const leaseTime = 8 * time.Second
+
+// wakeOSD has an OSD that was frozen for long peer anew, where it has to. Its read leases
+// have ended meanwhile; a placement group that is asked for something before it has
+// renewed its own becomes laggy, waits for word of the other OSDs that share it, and
+// serves nobody any more where there are none (16.2.15).
+func (s *Site) wakeOSD() error {
+	since := s.frozen.Swap(0)
+	if mon := s.process(Mon); since == 0 || time.Since(time.Unix(0, since)) < leaseTime || !mon.alive() || mon.stopped() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for range 2 {
+		time.Sleep(time.Second) // what was waiting is asked for
+		ops, err := s.Ceph(ctx, "tell", "osd.0", "dump_ops_in_flight")
+		if err != nil {
+			return fmt.Errorf("site %s: wake the OSD: %w", s.Name, err)
+		}
+		if !bytes.Contains(ops, []byte("waiting for readable")) {
+			return nil
+		}
+	}
+	s.lab.logf("%s: the OSD peers anew", s.Name)
+	if _, err := s.Ceph(ctx, "osd", "down", "0"); err != nil {
+		return fmt.Errorf("site %s: wake the OSD: %w", s.Name, err)
+	}
+	return s.awaitService(ctx, OSD)
+}
 
 // Restart starts a daemon that was killed or stopped, ends it first in good
 // order when it still runs, and returns when it serves again.

@@ -14,8 +14,9 @@ func (s *Site) Vanish() error {
 			continue
 		}
 		// A frozen one would not hear SIGTERM.
-		errs = append(errs, s.Thaw(d), s.StopDaemon(d))
+		errs = append(errs, s.goOn(d), s.StopDaemon(d))
 	}
+	s.frozen.Store(0)
 	return errors.Join(errs...)
 }
 
@@ -43,7 +44,12 @@ func (s *Site) Return(ctx context.Context) error {
 func (s *Site) FreezeAll() error { return s.each(s.Freeze) }
 
 // ThawAll lets every daemon of the site go on.
-func (s *Site) ThawAll() error { return s.each(s.Thaw) }
+func (s *Site) ThawAll() error {
+	if err := s.each(s.goOn); err != nil {
+		return err
+	}
+	return s.wakeOSD()
+}
 
 func (s *Site) each(do func(Daemon) error) error {
 	var errs []error

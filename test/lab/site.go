@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/drover-io/drover/replay"
 )
@@ -20,6 +21,8 @@ type Site struct {
 	index int
 	dir   string
 	facts siteFacts
+
+	frozen atomic.Int64 // when the OSD was frozen, in Unix nanoseconds; 0: it is not
 }
 
 // siteFacts are what was decided for a site when its folder was laid.
