@@ -311,6 +311,7 @@ func TestBookNoSiteTakesIt(t *testing.T) {
 		if !errors.Is(err, orchestrator.ErrUnreachable) || !strings.Contains(err.Error(), "site a") || !strings.Contains(err.Error(), "site b") {
 			t.Errorf("append: %v", err)
 		}
+		synctest.Wait() // else what was given up at this moment may take effect by the thaw
 		b.world.Thaw("a")
 		b.world.Return("b")
 		b.must(book.Append(t.Context(), note("kept")))

@@ -132,7 +132,7 @@ func (d *differ) comesTo(v poolView, site, name string, seen *PoolObservation) b
 		return true
 	}
 	here := d.obs.Site(site)
-	if here == nil || len(here.Daemons) == 0 && here.Runner == nil || seen.Image(name) != nil {
+	if here == nil || !here.daemonRuns() && here.Runner == nil || seen.Image(name) != nil {
 		return false
 	}
 	for other, there := range v.at {
@@ -214,7 +214,7 @@ func (d *differ) snapshotFor(v imageView, primary string) {
 			continue // a site that cannot receive has its own notice
 		}
 		here := d.obs.Site(to)
-		if entry == nil && here.Runner == nil && len(here.Daemons) == 0 {
+		if entry == nil && here.Runner == nil && !here.daemonRuns() {
 			continue // no daemon will say hello; that has its own notice
 		}
 		missing, names = append(missing, identity), append(names, to)

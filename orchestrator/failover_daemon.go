@@ -35,7 +35,17 @@ func (a daemonAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if err != nil {
 		return false, "", err
 	}
-	return len(daemons) == 0, fmt.Sprintf("%d in the service map (which forgets one about a minute after it has ended)", len(daemons)), nil
+	if len(daemons) > 0 {
+		return false, fmt.Sprintf("%d in the service map (which forgets one about a minute after it has ended)", len(daemons)), nil
+	}
+	// The mgr may have forgotten one that lives.
+	for i := range c.plan.Pools {
+		serves, err := servesNow(ctx, site, c.sites.now(), poolOf(&c.plan.Pools[i]))
+		if err != nil || serves {
+			return false, "none in the service map, though one still serves pool " + c.plan.Pools[i].Name, err
+		}
+	}
+	return true, "none in the service map, and none that reports", nil
 }
 
 func (a daemonAct) do(_ context.Context, c *crew) error {

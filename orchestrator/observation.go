@@ -45,6 +45,8 @@ type SiteObservation struct {
 	Elsewhere []replay.MirrorDaemon `json:"elsewhere,omitempty"`
 	// Took is how long the site took to answer everything.
 	Took time.Duration `json:"took"`
+
+	at time.Time // when it had answered, by the clock of the observation
 }
 
 // RunnerState is whether Drover's own rbd-mirror runs at a site.
@@ -188,7 +190,7 @@ func (p *PoolObservation) list(images []replay.Image) {
 
 // Serves reports whether a daemon serves the pool: one that is in the site's service map,
 // or, since the mgr forgets those when it fails over or is busy, one whose reports of the
-// pool are up.
+// pool are up and fresh.
 func (s *SiteObservation) Serves(pool replay.Pool) bool {
 	for _, d := range s.Daemons {
 		for _, p := range d.Pools {
@@ -200,7 +202,7 @@ func (s *SiteObservation) Serves(pool replay.Pool) bool {
 		}
 	}
 	seen := s.Pool(pool)
-	return seen != nil && slices.ContainsFunc(seen.Reports, replay.Report.Alive)
+	return seen != nil && slices.ContainsFunc(seen.Reports, func(r replay.Report) bool { return r.Alive(s.at) })
 }
 
 // daemonRuns reports whether any daemon serves the site, as [SiteObservation.Serves] tells.

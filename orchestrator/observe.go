@@ -76,7 +76,7 @@ func observeSite(ctx context.Context, plan *plans.Plan, e *siteEntry, h *hangs, 
 		silent.Took = time.Since(began)
 		return silent
 	}
-	seen.Took = time.Since(began)
+	seen.Took, seen.at = time.Since(began), o.Now()
 	return seen
 }
 

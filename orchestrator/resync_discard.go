@@ -112,7 +112,7 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 	if err := makeRoom(ctx, c, a.from, ties); err != nil {
 		return err
 	}
-	serves, err := servesNow(look, site, a.ref.Pool)
+	serves, err := servesNow(look, site, c.sites.now(), a.ref.Pool)
 	if err != nil {
 		return err
 	}
@@ -123,12 +123,12 @@ func (a resyncAct) guard(ctx context.Context, c *crew) error {
 }
 
 // servesNow asks a site whether a daemon serves a pool, as [SiteObservation.Serves] tells.
-func servesNow(ctx context.Context, site Site, pool replay.Pool) (bool, error) {
+func servesNow(ctx context.Context, site Site, now time.Time, pool replay.Pool) (bool, error) {
 	daemons, err := site.MirrorDaemons(ctx)
 	if err != nil {
 		return false, err
 	}
-	seen := SiteObservation{Daemons: daemons, Pools: []PoolObservation{{Pool: pool}}}
+	seen := SiteObservation{Daemons: daemons, Pools: []PoolObservation{{Pool: pool}}, at: now}
 	if seen.Serves(pool) {
 		return true, nil
 	}

@@ -68,6 +68,8 @@ type SiteStatus struct {
 	// Filling are pools that fill up with journals that nobody reads, as only who
 	// keeps watch can tell.
 	Filling []PoolFilling `json:"filling,omitempty"`
+
+	served bool // a daemon serves a pool of the plan there, whether it is listed or not
 }
 
 // DaemonStatus is one rbd-mirror daemon in a site's service map.

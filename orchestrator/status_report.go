@@ -66,6 +66,7 @@ func newSiteStatus(plan *plans.Plan, wanted plans.Site, seen *SiteObservation) S
 	for i := range seen.Daemons {
 		s.Daemons = append(s.Daemons, newDaemonStatus(plan, seen, i))
 	}
+	s.served = slices.ContainsFunc(plan.Pools, func(p plans.Pool) bool { return seen.Serves(poolOf(&p)) })
 	return s
 }
 
@@ -259,7 +260,7 @@ func (r *StatusReport) daemonProblems(plan *plans.Plan) {
 		case runner.Fault != nil:
 			p.Code, p.Next = ProblemDaemonUnknown, cmp.Or(runner.Fault.Hint, "look on the host where it runs")
 			p.What = "it cannot be told whether rbd-mirror at " + wanted.Name + " runs, which Drover runs: " + replay.WithoutSite(wanted.Name, runner.Fault.What)
-		case !runner.Running && !runner.Died && slices.ContainsFunc(r.Sites[at].Daemons, func(d DaemonStatus) bool { return len(d.Serves) > 0 }):
+		case !runner.Running && !runner.Died && r.Sites[at].served:
 			continue // it runs on another host
 		case !runner.Running:
 			p.Code = ProblemDaemonStopped

@@ -179,8 +179,7 @@ func needed(report *StatusReport, name string, died bool) bool {
 	if at < 0 || !report.Sites[at].Reachable {
 		return false
 	}
-	elsewhere := slices.ContainsFunc(report.Sites[at].Daemons, func(d DaemonStatus) bool { return len(d.Serves) > 0 })
-	if elsewhere && !died {
+	if report.Sites[at].served && !died {
 		return false
 	}
 	return slices.ContainsFunc(report.Images, func(i ImageStatus) bool {

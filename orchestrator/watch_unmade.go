@@ -35,8 +35,8 @@ func unmadeOf(report *VerifyReport, err error, seen *StatusReport) *unmade {
 		return &unmade{Why: oneLine(err.Error())}
 	}
 	var u unmade
-	var rest []unmadeCopy
-	well := wellCopies(seen)
+	var lagging, rest []unmadeCopy
+	well, replaying := wellCopies(seen), copiesIn(seen, replay.Replaying)
 	for i := range report.Images {
 		r := &report.Images[i]
 		if r.Comparison != nil {
@@ -50,8 +50,13 @@ func unmadeOf(report *VerifyReport, err error, seen *StatusReport) *unmade {
 		if u.Why == "" {
 			u.Why = r.Ref.String() + ": " + r.Error
 		}
+		if !replaying[c] {
+			lagging = append(lagging, c)
+			continue
+		}
 		u.Copies = append(u.Copies, c)
 	}
+	u.add(lagging)
 	u.add(rest)
 	for i := range report.Images {
 		if r := &report.Images[i]; u.Why == "" && r.Comparison == nil {

@@ -77,8 +77,11 @@ type Limits struct {
 	JournalSets   uint64        // object sets that a journal holds back; default 16 (1 GiB as Ceph lays journals out)
 }
 
+// reportAge is from when on a report is stale: daemons refresh them every 30 s.
+const reportAge = 3 * time.Minute
+
 func (l Limits) complete() Limits {
-	setDuration(&l.ReportAge, 3*time.Minute)
+	setDuration(&l.ReportAge, reportAge)
 	setDuration(&l.JournalLag, 5*time.Minute)
 	setDuration(&l.ScheduleGrace, 2*time.Minute)
 	setDuration(&l.SnapshotSync, 5*time.Minute)

@@ -132,9 +132,13 @@ func (j *judge) judgeDaemon(s *SiteEvidence) {
 // served reports whether a daemon serves the pool at the site. A daemon that
 // names no pool at all has just started: it gets the benefit of the doubt. The
 // service map is the mgr's, which forgets daemons when it fails over or is busy: that one
-// lives is seen by its report of the image, too.
+// lives is seen by its report of the image, too, unless that is old.
 func (j *judge) served(s *SiteEvidence) bool {
-	return slices.ContainsFunc(s.Daemons, j.serves) || slices.ContainsFunc(s.Reports, Report.Alive)
+	if slices.ContainsFunc(s.Daemons, j.serves) {
+		return true
+	}
+	report, stale := j.ownReport(s)
+	return report != nil && !stale
 }
 
 func (j *judge) serves(d MirrorDaemon) bool {

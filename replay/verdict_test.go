@@ -166,6 +166,9 @@ func judgements() []judged {
 			b.Daemons[0].Pools[0].Pool.Name, b.Reports[0].Up = "other", false
 		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemReportStale}, "b"},
 		{"a daemon that the mgr has forgotten", with(j, func(_ *Evidence, _, b *site) { b.Daemons = nil }), Replaying, nil, ""},
+		{"a daemon that the mgr has forgotten, and that hangs", with(j, func(e *Evidence, _, b *site) {
+			b.Daemons, b.Reports[0].Updated = nil, e.Now.Add(-time.Hour)
+		}), Degraded, []ProblemCode{ProblemNoDaemon, ProblemReportStale}, "b"},
 		{"no daemon at the primary of a two-way pair", with(j, func(_ *Evidence, a, _ *site) {
 			dies(a)
 		}), Replaying, []ProblemCode{ProblemNoStandbyDaemon}, "a"},

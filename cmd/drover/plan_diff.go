@@ -79,7 +79,7 @@ have changed.`,
 
 // diff observes the sites and compares them with the plan.
 func (s *session) diff(ctx context.Context, plan *plans.Plan, sites *orchestrator.Sites, o orchestrator.DiffOptions) (*orchestrator.Difference, error) {
-	observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Records: true, Elsewhere: true})
+	observation := orchestrator.Observe(ctx, plan, sites, orchestrator.ObserveOptions{Detail: replay.WithHeader, Reports: true, Records: true, Elsewhere: true})
 	if interrupted(ctx) {
 		return nil, context.Cause(ctx)
 	}
