@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/drover-io/drover/replay"
@@ -38,14 +39,15 @@ func (a daemonAct) look(ctx context.Context, c *crew) (bool, string, error) {
 	if len(daemons) > 0 {
 		return false, fmt.Sprintf("%d in the service map (which forgets one about a minute after it has ended)", len(daemons)), nil
 	}
-	// The mgr may have forgotten one that lives.
+	// The mgr may have forgotten one that lives; one that hangs holds the copies, too.
 	for i := range c.plan.Pools {
-		serves, err := servesNow(ctx, site, c.sites.now(), poolOf(&c.plan.Pools[i]))
-		if err != nil || serves {
-			return false, "none in the service map, though one still serves pool " + c.plan.Pools[i].Name, err
+		pool := poolOf(&c.plan.Pools[i])
+		reports, err := site.Reports(ctx, pool)
+		if err != nil || slices.ContainsFunc(reports, replay.Report.Watched) {
+			return false, "none in the service map, though one still watches " + pool.String(), err
 		}
 	}
-	return true, "none in the service map, and none that reports", nil
+	return true, "none in the service map, and none that watches a pool", nil
 }
 
 func (a daemonAct) do(_ context.Context, c *crew) error {

@@ -67,3 +67,43 @@ func TestResyncUnlisted(t *testing.T) {
 		}
 	})
 }
+
+// TestFailoverUnlisted: where others run rbd-mirror, a failover waits until it has ended,
+// also where the mgr has forgotten it.
+func TestFailoverUnlisted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, twoWay, 2)
+		b.plan = parsePlan(t, strings.ReplaceAll(twoWay, ", daemon: {run: process}", ""))
+		b.world.Vanish("a")
+		b.world.Unlist("b")
+		ended := make(chan time.Time, 1)
+		go func() {
+			time.Sleep(3 * time.Minute)
+			ended <- time.Now()
+			b.world.StopDaemon("b")
+		}()
+		_, r, err := b.failover(orchestrator.FailoverOptions{To: "b", Reason: "fire"})
+		over := time.Now()
+		if at := <-ended; err != nil || over.Before(at) {
+			t.Fatalf("over %v before rbd-mirror had ended: %v\n%s", at.Sub(over), err, story(r))
+		}
+	})
+}
+
+// TestWatchStartsNoSecond: a daemon that runs on another host, and that the mgr has
+// forgotten, is not started here as well.
+func TestWatchStartsNoSecond(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := moving(t, watched, 2)
+		b.elsewhere.Store(true)
+		b.world.Unlist("a")
+		b.world.Unlist("b")
+		p := b.immortal()
+		m := b.watchman(t, p)
+		defer m.stop()
+		time.Sleep(10 * time.Minute)
+		if n := p.starts.Load(); n > 0 || len(m.last().Signals) > 0 {
+			t.Errorf("%d started, %+v", n, m.last().Signals)
+		}
+	})
+}

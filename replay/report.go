@@ -38,13 +38,16 @@ type Report struct {
 	Progress    *Progress   `json:"progress,omitempty"` // decoded from Description
 }
 
+// Watched reports whether a daemon of the site that was asked wrote the report and still
+// watches the pool, though it may hang. The watch of one that was killed lasts for another
+// 30 s (cls_rbd: image_status_get; osd_client_watch_timeout).
+func (r Report) Watched() bool { return r.Up && r.MirrorUUID == "" }
+
 // Alive reports whether the report proves that a daemon served the pool at the site that
-// was asked a moment ago: whoever wrote it still watches that pool, and has not been silent
-// since for long, as one that hangs is. The watch of one that was killed lasts for another
-// 30 s (cls_rbd: image_status_get; osd_client_watch_timeout); reports are written anew
-// every 30 s.
+// was asked a moment ago: it is watched, and was written not long before, as they are
+// anew every 30 s.
 func (r Report) Alive(now time.Time) bool {
-	return r.Up && r.MirrorUUID == "" && !olderThan(r.Updated, now, reportAge)
+	return r.Watched() && !olderThan(r.Updated, now, reportAge)
 }
 
 // Progress is how far replay is, of either mode; a nil number was not told.
@@ -119,7 +122,7 @@ func Complaints(daemons []MirrorDaemon, daemon, pool int, reports []Report) (out
 	d := &daemons[daemon]
 	p := &d.Pools[pool]
 	through := slices.ContainsFunc(reports, func(r Report) bool {
-		return r.Up && r.MirrorUUID == "" && r.Ref.Pool.Name == p.Pool.Name && !r.Updated.Before(d.Started)
+		return r.Watched() && r.Ref.Pool.Name == p.Pool.Name && !r.Updated.Before(d.Started)
 	})
 	for i := range daemons {
 		if i != daemon && slices.ContainsFunc(daemons[i].Pools, func(o DaemonPool) bool { return o.Pool.Name == p.Pool.Name }) {
