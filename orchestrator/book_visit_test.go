@@ -37,6 +37,14 @@ func (d *dozing) through(ctx context.Context, c sim.Call, do func(context.Contex
 	if !asleep {
 		return d.gate(ctx, c, do)
 	}
+	if !c.Write { // what is read late is read by nobody
+		select {
+		case <-d.woken:
+			return do(ctx)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", replay.ErrTimeout, ctx.Err())
+		}
+	}
 	ended := make(chan error, 1)
 	d.late.Go(func() {
 		<-d.woken

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,19 +71,18 @@ func TestDrillResized(t *testing.T) {
 						b.world.Vanish("a")
 					}
 					p := b.immortal()
-					resized := false
+					var resized atomic.Bool
 					p.between = func(_ int64, c sim.Call) {
-						if resized || c.Op != "CreateSnapshot" && c.Op != "OpenSnapshot" {
+						if c.Op != "CreateSnapshot" && c.Op != "OpenSnapshot" || !resized.CompareAndSwap(false, true) {
 							return
 						}
-						resized = true
 						for _, site := range []string{"a", "b"} {
 							b.must(b.world.Resize(site, ref("volume-0"), 16<<20))
 						}
 					}
 					r, err := p.drill(t.Context(), orchestrator.DrillOptions{})
-					if err != nil || !resized {
-						t.Errorf("resized: %t; %v\n%s", resized, err, shown(r))
+					if err != nil || !resized.Load() {
+						t.Errorf("resized: %t; %v\n%s", resized.Load(), err, shown(r))
 					}
 				})
 			})
