@@ -40,11 +40,18 @@ func (a daemonAct) look(ctx context.Context, c *crew) (bool, string, error) {
 		return false, fmt.Sprintf("%d in the service map (which forgets one about a minute after it has ended)", len(daemons)), nil
 	}
 	// The mgr may have forgotten one that lives; one that hangs holds the copies, too.
-	for i := range c.plan.Pools {
-		pool := poolOf(&c.plan.Pools[i])
-		reports, err := site.Reports(ctx, pool)
-		if err != nil || slices.ContainsFunc(reports, replay.Report.Watched) {
-			return false, "none in the service map, though one still watches " + pool.String(), err
+	asked := map[replay.Pool]bool{}
+	for _, ref := range c.run.images() {
+		if asked[ref.Pool] {
+			continue
+		}
+		asked[ref.Pool] = true
+		reports, err := site.Reports(ctx, ref.Pool)
+		if err != nil {
+			return false, "", err
+		}
+		if slices.ContainsFunc(reports, replay.Report.Watched) {
+			return false, "none in the service map, though one still watches pool " + ref.Pool.String(), nil
 		}
 	}
 	return true, "none in the service map, and none that watches a pool", nil

@@ -191,6 +191,7 @@ func Status(ctx context.Context, plan *plans.Plan, sites *Sites, o StatusOptions
 	seen.report.drillProblems(plan, left, seen.report.At)
 	seen.report.drillHeld(plan, owed)
 	seen.report.drillUnseen(seen.obs, unseen)
+	seen.report.sortProblems()
 	return seen.report
 }
 

@@ -115,7 +115,6 @@ func (r *StatusReport) drillProblems(plan *plans.Plan, left []DrillLeft, now tim
 	slices.SortFunc(r.Problems[len(r.Problems)-len(of):], func(a, b StatusProblem) int {
 		return strings.Compare(a.Site+string(a.Code), b.Site+string(b.Code))
 	})
-	r.sortProblems()
 }
 
 // drillHeld tells of the groups whose hooks after them are owed. Until a drill's expiry it
@@ -136,7 +135,6 @@ func (r *StatusReport) drillHeld(plan *plans.Plan, owed []owedRelease) {
 		}
 		r.Problems = append(r.Problems, StatusProblem{Problem: p})
 	}
-	r.sortProblems()
 }
 
 // drillUnseen tells of places of clones that could not be looked into, at sites that
@@ -152,7 +150,6 @@ func (r *StatusReport) drillUnseen(obs *Observation, unseen []DrillUnseen) {
 			What: "not known whether drills have left clones in " + u.Pool + ": " + u.What, Next: u.Next,
 		}})
 	}
-	r.sortProblems()
 }
 
 // drillThings counts what was found, and names the drills and the first image.

@@ -29,6 +29,7 @@ func (w *World) StartDaemon(site string) {
 		if d := &c.Daemon; !d.Running {
 			d.Running, d.Started, d.Watched = true, w.state.Now, time.Time{}
 			d.Instance = 4000 + w.epoch()
+			c.Unlisted = false
 			c.unhalt()
 			w.readAgain(site)
 		}

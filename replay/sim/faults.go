@@ -138,12 +138,9 @@ func (w *World) StopSchedules(site string) { w.change(site, func(c *cluster) { c
 // StartSchedules lets a site's schedules fire again.
 func (w *World) StartSchedules(site string) { w.change(site, func(c *cluster) { c.MgrDead = false }) }
 
-// Unlist has a site's mgr forget the daemon, which goes on: what a mgr does that fails over
-// or is busy. List ends it.
+// Unlist has a site's mgr forget the daemon, which goes on, until it is started anew: what
+// a mgr does that fails over or is busy.
 func (w *World) Unlist(site string) { w.change(site, func(c *cluster) { c.Unlisted = true }) }
-
-// List has the service map name the daemon again.
-func (w *World) List(site string) { w.change(site, func(c *cluster) { c.Unlisted = false }) }
 
 // admit lets a call through to a cluster, holds it, or turns it down. after is
 // the error to answer with once the call has taken effect.

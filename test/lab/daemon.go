@@ -266,6 +266,9 @@ func (s *Site) end(d Daemon) error {
 }
 
 func (s *Site) forget(d Daemon) error {
+	if d == OSD {
+		s.frozen.Store(0)
+	}
 	if err := os.Remove(s.pidFile(d)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("site %s: %s: %w", s.Name, d, err)
 	}

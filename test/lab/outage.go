@@ -16,7 +16,6 @@ func (s *Site) Vanish() error {
 		// A frozen one would not hear SIGTERM.
 		errs = append(errs, s.goOn(d), s.StopDaemon(d))
 	}
-	s.frozen.Store(0)
 	return errors.Join(errs...)
 }
 
