@@ -241,38 +241,6 @@ func TestFreezeAndThaw(t *testing.T) {
 	}
 }
 
-// TestThawAfterLong: an OSD that was frozen for longer than its read leases last serves all
-// of its placement groups again, also where clients were waiting.
-func TestThawAfterLong(t *testing.T) {
-	ctx, l := boot(t, lab.Options{Sites: []string{"site-a"}, Pools: []string{"rbd"}})
-	a := l.Site("site-a")
-	var objects []string
-	for i := range 16 { // in all placement groups
-		objects = append(objects, fmt.Sprint("object-", i))
-		must(t)(a.Rados(ctx, "-p", "rbd", "create", objects[i]))
-	}
-	busy, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = a.Rados(busy, "-p", "rbd", "bench", "120", "write", "-b", "4096", "-t", "32", "--no-cleanup") // ended by stop
-	}()
-	defer func() { stop(); <-ended }()
-	time.Sleep(3 * time.Second) // it writes
-	if err := a.FreezeAll(); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(20 * time.Second) // the leases end
-	if err := a.ThawAll(); err != nil {
-		t.Fatal(err)
-	}
-	short, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for _, object := range objects {
-		must(t)(a.Rados(short, "-p", "rbd", "stat", object))
-	}
-}
-
 func TestRestartOfEachDaemon(t *testing.T) {
 	ctx, l := boot(t, lab.Options{Sites: []string{"site-a"}, Mirrors: []string{"site-a"}})
 	a := l.Site("site-a")
